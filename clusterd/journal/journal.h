@@ -136,12 +136,12 @@ struct journal_config {
 };
 
 /*
- * What the store holds at the start; all borrowed for the call. A store that is new, was set aside or could
- * not be read is all zeros, but for `fresh` and the mark. Entries are contiguous, the first one follows
- * `prev`, and together they reach at least up to the snapshot's index (entries before it are the tail that
- * was kept).
+ * What the store holds at the start. A store that is new, was set aside or could not be read is all zeros,
+ * but for `fresh` and the mark. Entries are contiguous, the first one follows `prev`, and together they reach
+ * at least up to the snapshot's index (entries before it are the tail that was kept). journal_load() only
+ * reads it; whoever filled it ends it with journal_load_fini().
  */
-struct journal_stored {
+struct journal_load {
     struct journal_uuid cluster; /* zero: this node belongs to no cluster yet */
     uint64_t incarnation;        /* 0: new store; the journal takes fresh.incarnation */
     struct journal_promise promise;
@@ -150,15 +150,19 @@ struct journal_stored {
     struct {
         uint64_t index, term;
         struct hash chain;
-    } prev; /* what the first entry follows */
-    const struct journal_entry *entries;
+    } prev;                        /* what the first entry follows */
+    struct journal_entry *entries; /* owned, and so are their payloads (malloc) */
     size_t n_entries;
     struct journal_mark mark; /* of the second file; zeros when there is none */
+    uint8_t *blob;            /* owned: the snapshot's, for the core; the journal does not look at it */
     struct {
         uint64_t incarnation;        /* random, not 0; used when the store has none */
         struct journal_uuid cluster; /* random, not 0; used when this node creates the cluster */
     } fresh;
 };
+
+/* Releases what is owned and empties it. */
+void journal_load_fini(struct journal_load *load);
 
 /* NULL when memory runs out or the configuration is nonsense. */
 struct journal *journal_new(const struct journal_config *config);
@@ -171,7 +175,7 @@ void journal_free(struct journal *j);
  * JOURNAL_EV_START. RC_NO_MEMORY (call it again or stop), or 0: a store that contradicts itself or its mark
  * is no error here, the START that follows answers with JOURNAL_SET_ASIDE.
  */
-int journal_load(struct journal *j, const struct journal_stored *stored);
+int journal_load(struct journal *j, const struct journal_load *load);
 
 /* --------------------------------------------------------------------------------------------------- events
  */
@@ -192,10 +196,6 @@ enum journal_event_type {
     JOURNAL_EV_CREATE, /* `cluster create`: first creation although configured nodes are absent */
 };
 
-/* corosync's own quorum may stop us, never allow us (A2). UNKNOWN: after a change of the ring, until
- * libquorum has spoken for that very ring: a coordinator stays, but nothing is proposed and nobody stands. */
-enum journal_quorum { JOURNAL_QUORUM_UNKNOWN, JOURNAL_QUORUM_NO, JOURNAL_QUORUM_YES };
-
 enum journal_persisted {
     JOURNAL_PERSIST_OK,     /* all of it is durable */
     JOURNAL_PERSIST_FAILED, /* refused (disk full, I/O error, …): none of it is stored, or one cannot know
@@ -211,7 +211,10 @@ struct journal_event {
         struct {
             const uint32_t *nodes; /* node ids in the cpg group (one daemon each), any order */
             size_t n;
-            enum journal_quorum quorum;
+            /* libquorum V1's word for this very ring; false while it has not spoken. It may stop us, never
+             * allow us (A2): while it is false nothing is proposed and nobody stands, but a coordinator
+             * stays. */
+            bool quorate;
             uint64_t counter; /* of views, by the caller; display only */
         } view;
         struct {
