@@ -32,6 +32,7 @@ struct shell_config {
     uint32_t cpus;
     uint32_t configured[NODES_MAX]; /* corosync's node list, for the first creation */
     unsigned configureds;
+    uint32_t election_ms, heartbeat_ms, commit_ms; /* the journal's E, H, N; 0: its defaults */
     const char *hypervisor;      /* agents' `hypervisor`; borrowed */
     const char *migration_uri;   /* agents' `migration_uri`; borrowed */
     const char *volume_dir;      /* /var/lib/clusterd/volumes */

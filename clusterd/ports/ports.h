@@ -36,12 +36,22 @@ struct history_filter {
 
 struct store_port {
     void *ctx;
-    /* One transaction, on the disk when it returns 0 (A4, A6). RC_IO: nothing of it may be relied upon;
-     * *fsync_failed says that the store must be set aside (A4, A10). */
-    int (*persist)(void *ctx, const struct journal_persist *p, bool *fsync_failed, struct err *err);
-    /* Reads everything back, as at the start (A4: after a failed write). Owned by the caller. */
+    /* One transaction, then the mark in its own file; on the disk when it returns 0 (A4, A6). The entries
+     * first..last are read from j (journal_entry_at). RC_IO: nothing of it may be relied upon; *fsync_failed
+     * says that the store must be set aside (A4, A10). */
+    int (*persist)(void *ctx, const struct journal *j, const struct journal_persist *p, bool *fsync_failed,
+                   struct err *err);
+    /* Stores a snapshot (JOURNAL_TAKE_SNAPSHOT: s->size bytes of blob, digest set) in place of the one before;
+     * on the disk when it returns 0. Errors as for persist. */
+    int (*snapshot)(void *ctx, const struct journal_snapshot *s, const uint8_t *blob, bool *fsync_failed,
+                    struct err *err);
+    /* Copies len bytes at offset of the stored snapshot at `index`. RC_NOT_FOUND: that snapshot is not there. */
+    int (*snapshot_read)(void *ctx, uint64_t index, uint64_t offset, void *out, size_t len);
+    /* Closes, opens again and reads everything back, at the start and after a failed write (A4). A store that
+     * cannot be read is set aside and *out is that of a new one (A10); RC_IO or RC_REFUSED (a newer format):
+     * the daemon cannot go on. End *out with journal_load_fini(). */
     int (*load)(void *ctx, struct journal_load *out, struct err *err);
-    /* Sets the present store aside (renames it, never deletes it) and begins an empty one (A10). */
+    /* Sets the present store and its mark aside (renames them, never deletes them; A10). load() follows. */
     int (*set_aside)(void *ctx, const char *why, struct err *err);
     /* Adds a row; it becomes durable with some later persist or within a second. */
     int (*history_add)(void *ctx, const struct history_row *row);
