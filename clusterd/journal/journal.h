@@ -53,7 +53,9 @@ struct journal_uuid {
 };
 
 enum journal_kind {
-    JOURNAL_OPEN = 1, /* the first entry of each term (A2); payload: node id and session of its coordinator */
+    /* The first entry of each term (A2); payload: node id (u32) and session (u64) of its coordinator, then its
+     * journal_config.open_data. */
+    JOURNAL_OPEN = 1,
     JOURNAL_CONFIG,   /* the members from here on (A9); payload: journal_members_encode() */
     JOURNAL_DATA,     /* a fact of the core; the journal does not look inside */
 };
@@ -133,6 +135,9 @@ struct journal_config {
     /* The configured nodes (corosync's nodelist): they serve the first creation only (A9). */
     uint32_t configured[JOURNAL_NODES_MAX];
     size_t n_configured;
+    /* Goes into this node's OPEN entries; the journal does not look inside. Borrowed for the journal's life. */
+    const void *open_data;
+    size_t open_len;
 };
 
 /*
@@ -346,6 +351,9 @@ bool journal_is_coordinator(const struct journal *j);
 /* When the coordinator was last heard, this node's clock (at the coordinator: the send time of the newest
  * append that a majority of votes has answered). 0: never. C2 and W1 build on it. */
 uint64_t journal_heard_ms(const struct journal *j);
+/* The newest commit mark that this node has heard of (as coordinator: has reached), though its entries may not
+ * be here yet; it never falls within a term. Nothing is launched before all of it is applied (C2). */
+uint64_t journal_heard_commit(const struct journal *j);
 /* The effective members (the last CONFIG in the log, committed or not), and the committed ones. Borrowed. */
 const struct journal_members *journal_members(const struct journal *j);
 const struct journal_members *journal_members_committed(const struct journal *j);

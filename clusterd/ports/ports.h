@@ -53,7 +53,8 @@ struct store_port {
     int (*load)(void *ctx, struct journal_load *out, struct err *err);
     /* Sets the present store and its mark aside (renames them, never deletes them; A10). load() follows. */
     int (*set_aside)(void *ctx, const char *why, struct err *err);
-    /* Adds a row; it becomes durable with some later persist or within a second. */
+    /* Adds a row; it becomes durable with some later persist or within a second. One entry of the journal is
+     * one row: a row whose (term, index) is there already (a replay after a restart) is ignored. */
     int (*history_add)(void *ctx, const struct history_row *row);
     int (*history_trim)(void *ctx, uint32_t max_days, uint32_t max_mib, int64_t now_ms);
     int (*history_read)(void *ctx, const struct history_filter *f,
