@@ -1,0 +1,103 @@
+#include "vm.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/rc.h"
+#include "lock.h"
+#include "ocf.h"
+
+#define LOCK_WAIT_MS 5000
+
+struct vm vm;
+
+static int lock_fd = -1;
+static int (*change)(void);
+
+int vm_configure(void)
+{
+    struct err e = ERR_INIT;
+    int rc = ocf_need("config");
+
+    if (rc != OCF_SUCCESS) {
+        return rc;
+    }
+    rc = domain_read(ocf_get("config"), &vm.domain, &e);
+    if (rc == RC_NOT_FOUND || rc == RC_DENIED) {
+        err_hint(&e, "is the volume with the VM's definition mounted on this host?");
+        return ocf_fail_err(OCF_ERR_INSTALLED, &e);
+    }
+    if (rc != RC_OK) {
+        return ocf_fail_err(rc == RC_BAD_INPUT ? OCF_ERR_CONFIGURED : OCF_ERR_GENERIC, &e);
+    }
+    if (*ocf_get("uuid") && strcasecmp(ocf_get("uuid"), vm.domain.uuid) != 0) {
+        return ocf_fail(OCF_ERR_CONFIGURED,
+                        "parameter 'uuid' is %.40s, but '%s' is the VM %s; correct one of them",
+                        ocf_get("uuid"), ocf_get("config"), vm.domain.uuid);
+    }
+    memcpy(vm.uuid, vm.domain.uuid, sizeof vm.uuid);
+    (void)snprintf(vm.name, sizeof vm.name, "%s", vm.domain.name);
+    return OCF_SUCCESS;
+}
+
+int vm_identify(void)
+{
+    const char *uuid = ocf_get("uuid");
+    int rc;
+
+    if (!*uuid) {
+        rc = vm_configure();
+        return rc == OCF_ERR_INSTALLED ? OCF_ERR_GENERIC : rc;
+    }
+    if (!qemu_uuid(uuid, vm.uuid)) {
+        return ocf_fail(OCF_ERR_CONFIGURED, "parameter 'uuid' is '%.40s'; give 8-4-4-4-12 hexadecimal digits",
+                        uuid);
+    }
+    (void)snprintf(vm.name, sizeof vm.name, "%s", vm.uuid);
+    return OCF_SUCCESS;
+}
+
+static int locked(void)
+{
+    lock_note(lock_fd, ocf_action());
+    return change();
+}
+
+int vm_change(int (*fn)(void), const struct bounded_last *last)
+{
+    long wait_ms = ocf_left_ms() / 2 < LOCK_WAIT_MS ? ocf_left_ms() / 2 : LOCK_WAIT_MS;
+    struct err e = ERR_INIT;
+    long launcher = ocf_int("launcher");
+
+    lock_fd = lock_take(ocf_get("lock_dir"), vm.uuid, wait_ms, &e);
+    if (lock_fd < 0) {
+        err_wrap(&e, "%s of VM '%s'", ocf_action(), vm.name);
+        return ocf_fail_err(OCF_ERR_GENERIC, &e);
+    }
+    /*
+     * C3: between the daemon's fork and our lock nobody can see us. If the daemon has died in that time, its
+     * successor may have found the lock free and called the VM absent; so only now, with the lock, it counts
+     * that it lives.
+     */
+    if (launcher && getppid() != launcher) {
+        return ocf_fail(OCF_ERR_GENERIC,
+                        "%s of VM '%s': process %ld, which launched it, has ended; nothing was done",
+                        ocf_action(), vm.name, launcher);
+    }
+    change = fn;
+    return bounded_run(locked, BOUNDED_LEAVE, "libvirtd", last);
+}
+
+int vm_open(virConnectPtr *conn)
+{
+    struct err e = ERR_INIT;
+
+    return virt_open(ocf_get("hypervisor"), false, conn, &e) == RC_OK ? OCF_SUCCESS
+                                                                      : ocf_fail_err(OCF_ERR_GENERIC, &e);
+}
+
+int vm_fail(const char *what)
+{
+    return ocf_fail(OCF_ERR_GENERIC, "VM '%s': cannot %s: %s", vm.name, what, virt_why());
+}

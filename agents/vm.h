@@ -1,0 +1,46 @@
+/*
+ * vm.h - what the actions of VirtualMachine share: which VM is meant, its lock, its connection.
+ */
+#ifndef CLUSTERD_AGENTS_VM_H
+#define CLUSTERD_AGENTS_VM_H
+
+#include <libvirt/libvirt.h>
+
+#include "bounded.h"
+#include "domain.h"
+#include "virt.h"
+
+/* The VM that this process is about; vm_identify() or vm_configure() fills it. */
+struct vm {
+    char uuid[QEMU_UUID_SIZE];
+    char name[256];       /* for messages; the UUID when only that is known */
+    struct domain domain; /* empty unless vm_configure() was called */
+};
+extern struct vm vm;
+
+/* Reads and checks `config`. OCF_SUCCESS, OCF_ERR_INSTALLED (no such file here) or OCF_ERR_CONFIGURED. */
+int vm_configure(void);
+/*
+ * Finds out which VM is meant: by `uuid`, or else by `config`. A config that cannot be read is
+ * OCF_ERR_GENERIC: it says nothing of whether the VM runs (S1: unknown is never taken as absent).
+ */
+int vm_identify(void);
+/*
+ * Runs an action that changes the VM: takes its lock (C3), makes sure that whoever launched us still lives,
+ * then runs fn in a child that inherits the lock and is left behind with it when libvirtd hangs.
+ */
+int vm_change(int (*fn)(void), const struct bounded_last *last);
+/* In the child: opens libvirt or fails with the reason. OCF_SUCCESS or OCF_ERR_GENERIC. */
+int vm_open(virConnectPtr *conn);
+/* Fails with libvirt's last error: "VM 'x': cannot WHAT: …". */
+int vm_fail(const char *what);
+
+/* The actions, one file for each group: run.c, look.c, save.c, migrate.c, validate.c. OCF codes. */
+int run_start(void);
+int run_stop(void);
+int run_resume(void);
+int run_reset(void);
+int look_monitor(void);
+int look_inventory(void);
+
+#endif
