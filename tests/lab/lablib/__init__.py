@@ -1,0 +1,1 @@
+"""The lab: a cluster of simulated hosts on one machine."""

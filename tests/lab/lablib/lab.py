@@ -1,0 +1,191 @@
+"""One lab: its folder, its hosts, its network, and what runs outside the hosts."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+from . import net
+from .cgroup import Cgroup
+from .host import Host
+from .loop import Disk, detach_below
+from .shell import LabError, run, wait_until
+
+BASE = pathlib.Path("/var/tmp/clusterd-lab")
+CACHE = pathlib.Path("/var/cache/clusterd-lab")
+SOURCE = pathlib.Path(__file__).resolve().parents[3]
+VOLUME_MIB = 16384
+
+COROSYNC_CONF = """totem {{
+  version: 2
+  cluster_name: {name}
+  transport: knet
+  token: 300
+  token_coefficient: 0
+  interface {{
+    linknumber: 0
+    knet_ping_interval: 200
+    knet_ping_timeout: 2000
+    knet_pong_count: 1
+  }}
+}}
+quorum {{
+  provider: corosync_votequorum
+}}
+logging {{
+  to_stderr: no
+  to_syslog: no
+  to_logfile: yes
+  logfile: /var/log/corosync/corosync.log
+  timestamp: hires
+}}
+nodelist {{
+{nodes}}}
+"""
+
+NODE = """  node {{
+    nodeid: {number}
+    name: node{number}
+    ring0_addr: {address}
+  }}
+"""
+
+
+class Lab:
+    def __init__(self, name=None):
+        self.name = name or os.environ.get("LAB", "lab")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,15}", self.name):
+            raise LabError(f"bad lab name '{self.name}' (a-z, 0-9 and -, at most 16)")
+        self.id = f"clusterd-lab-{self.name}"
+        self.dir = BASE / self.name
+        self.network = net.Network(self.id)
+        self.cgroup = Cgroup(self.id)
+        self.outside = Cgroup(f"{self.id}/outside")
+        self.settings = {}
+        self.hosts = []
+        if (self.dir / "lab.json").exists():
+            self._configure(json.loads((self.dir / "lab.json").read_text(encoding="ascii")))
+
+    def _configure(self, settings):
+        self.settings = settings
+        self.vms, self.kvm, self.build = settings["vms"], settings["kvm"], pathlib.Path(settings["build"])
+        self.volumes = [Disk(self.dir / f"vol{number}.img") for number in range(1, settings["volumes"] + 1)]
+        self.hosts = [Host(self, number) for number in range(1, settings["nodes"] + 1)]
+
+    def need_up(self):
+        if not self.hosts:
+            raise LabError(f"lab '{self.name}' is not up (lab up)")
+
+    def host(self, name):
+        self.need_up()
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        raise LabError(f"no host '{name}'; there are {', '.join(host.name for host in self.hosts)}")
+
+    def running_hosts(self):
+        return [host for host in self.hosts if host.pid()]
+
+    # ---- what the hosts need ----
+
+    def tool(self, name):
+        return self.build / "tests/lab" / name
+
+    def clusterd(self):
+        return (self.dir / "stage/usr/sbin/clusterd").exists()
+
+    def hosts_file(self):
+        lines = ["127.0.0.1 localhost", f"{net.COLLECTOR} collector"]
+        for host in self.hosts:
+            lines.append(f"{net.host_address(host.number)} {host.name}")
+            lines.append(f"{net.bmc_address(host.number)} bmc{host.number}")
+        return "\n".join(lines) + "\n"
+
+    def corosync_conf(self):
+        return COROSYNC_CONF.format(name=self.name, nodes="".join(
+            NODE.format(number=host.number, address=net.host_address(host.number)) for host in self.hosts))
+
+    def volume_devices(self):
+        return [volume.device() for volume in self.volumes]
+
+    def spawn_outside(self, command, log):
+        """Starts COMMAND on the lab's network, outside the hosts; returns its pid."""
+        words = ["nsenter", f"--net={self.network.path}", "--", *[str(word) for word in command]]
+        with open(log, "a", encoding="ascii") as file:
+            return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
+                                    cwd="/", env={**os.environ, "LAB": self.name}, preexec_fn=self.outside.enter).pid
+
+    # ---- up and down ----
+
+    def up(self, nodes, volumes, vms):
+        if self.dir.exists() or self.network.path.exists():
+            raise LabError(f"lab '{self.name}' is up already, or a part of it was left (lab down)")
+        build = pathlib.Path(os.environ.get("LAB_BUILD", SOURCE / "build/run")).resolve()
+        if not (build / "tests/lab/lab-init").exists():
+            raise LabError(f"no build in {build}: run ./tests/run, or set LAB_BUILD to a build tree")
+        self.dir.mkdir(parents=True)
+        (CACHE / "libvirt").mkdir(parents=True, exist_ok=True)
+        self._configure({"nodes": nodes, "volumes": volumes, "vms": vms, "kvm": False, "build": str(build)})
+        (self.dir / "lab.json").write_text(json.dumps(self.settings), encoding="ascii")
+        self._stage()
+        self.cgroup.create()
+        self.outside.create()
+        self.network.create(nodes)
+        for volume in self.volumes:
+            volume.create(VOLUME_MIB, 16384)
+        for host in self.hosts:
+            host.create()
+        self.power_on(self.hosts)
+        self.wait_quorate()
+
+    def _stage(self):
+        """Installs the build into the lab's folder; the hosts see it as their /usr."""
+        run("make", "-s", "-C", self.build, "install", f"DESTDIR={self.dir / 'stage'}", deadline_s=600)
+        if (self.build / "clusterd").is_file() and not self.clusterd():
+            raise LabError(f"{self.build} installs no /usr/sbin/clusterd: configure it with --prefix=/usr "
+                           "--sysconfdir=/etc --localstatedir=/var")
+
+    def power_on(self, hosts):
+        for host in hosts:
+            host.power_on()
+        for host in hosts:
+            host.wait_ready()
+
+    def quorate(self):
+        """Every running host is quorate and sees all that run."""
+        hosts = self.running_hosts()
+        for host in hosts:
+            text = host.run("corosync-quorumtool", "-s", check=False).stdout
+            votes = re.search(r"Total votes:\s+(\d+)", text)
+            if not re.search(r"Quorate:\s+Yes", text) or not votes or int(votes[1]) != len(hosts):
+                return False
+        return bool(hosts)
+
+    def wait_quorate(self):
+        wait_until("the hosts are quorate (lab exec node1 corosync-quorumtool)", self.quorate, 30, 0.1)
+
+    def down(self):
+        """Ends and removes everything, whatever state it is in; fine when nothing is there."""
+        self.cgroup.destroy()
+        self.network.destroy()
+        if self.dir.exists():
+            wait_until("the disks are free", lambda: not self._busy_disks(), 20, 0.02)
+            detach_below(self.dir)
+            shutil.rmtree(self.dir)
+
+    def _busy_disks(self):
+        return [device for device in (disk.device() for disk in [*self.volumes, *(host.disk for host in self.hosts)])
+                if device and os.path.exists(f"/sys/fs/ext4/{os.path.basename(device)}")] if self.hosts else []
+
+    # ---- bad days ----
+
+    def cut(self, hosts, volumes=False):
+        run(self.tool("lab-power"), "cut", *(["--volumes"] if volumes else []), *[host.dir for host in hosts])
+        for disk in [host.disk for host in hosts] + (self.volumes if volumes else []):
+            disk.wait_unmounted()
+
+    def partition(self, groups, bmc):
+        self.network.cut([[self.host(name).name for name in group] for group in groups],
+                         {host.name: host.number for host in self.hosts}, bmc)
