@@ -3,8 +3,8 @@
  * clusterctl and clusterd").
  *
  * Queries are answered at once from this node's applied state (view.h); commands become events (kind C) and
- * go to shell_command. All that a client sends is untrusted and is validated here, once; what passes is within
- * the bounds of event.h.
+ * go to shell_command. All that a client sends is untrusted and is validated here, once; what passes is
+ * within the bounds of event.h.
  */
 #ifndef CLUSTERD_ADAPTERS_COMMAND_H
 #define CLUSTERD_ADAPTERS_COMMAND_H
@@ -34,8 +34,8 @@ int command_handle(struct command_ctx *ctx, struct json_object *request, uint64_
                    struct json_object **answer);
 
 /* The JSON answer to a deferred command, made from what client_port.answer was told. Owned by the caller. */
-struct json_object *command_answer(struct command_ctx *ctx, uint64_t request_id, int rc, const struct err *err,
-                                   uint64_t op);
+struct json_object *command_answer(struct command_ctx *ctx, uint64_t request_id, int rc,
+                                   const struct err *err, uint64_t op);
 
 /* {"rc": …, "error": {…}}; owned by the caller. */
 struct json_object *command_error(int rc, const struct err *err);

@@ -34,16 +34,16 @@ struct domain {
 };
 
 /* Fills d (initialised by this call; domain_fini after success only). name, when not NULL, takes the place of
- * the XML's; a missing uuid becomes a random one. Disks must lie below volume_dir/NAME/; whether such a volume
- * exists is domain_check_volumes'. RC_BAD_INPUT for what is no domain XML, RC_REFUSED for what a cluster
- * cannot run safely, each with its place and a hint. */
+ * the XML's; a missing uuid becomes a random one. Disks must lie below volume_dir/NAME/; whether such a
+ * volume exists is domain_check_volumes'. RC_BAD_INPUT for what is no domain XML, RC_REFUSED for what a
+ * cluster cannot run safely, each with its place and a hint. */
 int domain_parse(struct domain *d, const char *xml, size_t len, const char *name, const char *volume_dir,
                  struct err *err);
 void domain_fini(struct domain *d);
 
 /* RC_REFUSED when a disk lies on none of the n volumes. */
-int domain_check_volumes(const struct domain *d, const char *volume_dir, const char *const *volume, unsigned n,
-                         struct err *err);
+int domain_check_volumes(const struct domain *d, const char *volume_dir, const char *const *volume,
+                         unsigned n, struct err *err);
 
 /* True for [A-Za-z0-9][A-Za-z0-9._-]{0,62}: what every object of the cluster may be called. */
 bool name_valid(const char *name);

@@ -7,10 +7,10 @@
 #ifndef CLUSTERD_COMMON_IPC_H
 #define CLUSTERD_COMMON_IPC_H
 
-#define IPC_NAME "clusterd"          /* libqb service, QB_IPC_SOCKET */
-#define IPC_VERSION 1                /* "v" of a request */
+#define IPC_NAME        "clusterd"    /* libqb service, QB_IPC_SOCKET */
+#define IPC_VERSION     1             /* "v" of a request */
 #define IPC_MESSAGE_MAX (1024 * 1024) /* bytes of one message, header included */
-#define IPC_REQUEST_ID 1             /* header.id of a request */
-#define IPC_ANSWER_ID 2              /* header.id of an answer; header.error is 0, the JSON says what went wrong */
+#define IPC_REQUEST_ID  1             /* header.id of a request */
+#define IPC_ANSWER_ID   2 /* header.id of an answer; header.error is 0, the JSON says what went wrong */
 
 #endif
