@@ -6,8 +6,9 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
-from . import net
+from . import guest, net
 from .cgroup import Cgroup
 from .host import Host
 from .loop import Disk, detach_below
@@ -15,6 +16,7 @@ from .shell import LabError, run, wait_until
 
 BASE = pathlib.Path("/var/tmp/clusterd-lab")
 CACHE = pathlib.Path("/var/cache/clusterd-lab")
+HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = pathlib.Path(__file__).resolve().parents[3]
 VOLUME_MIB = 16384
 
@@ -88,6 +90,11 @@ class Lab:
     def running_hosts(self):
         return [host for host in self.hosts if host.pid()]
 
+    def any_host(self):
+        for host in self.running_hosts():
+            return host
+        raise LabError("no host is running")
+
     # ---- what the hosts need ----
 
     def tool(self, name):
@@ -128,6 +135,7 @@ class Lab:
         self.dir.mkdir(parents=True)
         (CACHE / "libvirt").mkdir(parents=True, exist_ok=True)
         self._configure({"nodes": nodes, "volumes": volumes, "vms": vms, "kvm": False, "build": str(build)})
+        self.kvm = self.settings["kvm"] = vms and guest.kvm_works(self)
         (self.dir / "lab.json").write_text(json.dumps(self.settings), encoding="ascii")
         self._stage()
         self.cgroup.create()
@@ -137,6 +145,9 @@ class Lab:
             volume.create(VOLUME_MIB, 16384)
         for host in self.hosts:
             host.create()
+        if vms:
+            self.spawn_outside([sys.executable, HERE / "collector.py", net.COLLECTOR, net.COLLECTOR_PORT,
+                                self.dir / "collector.sock"], self.dir / "collector.log")
         self.power_on(self.hosts)
         self.wait_quorate()
 
