@@ -540,6 +540,8 @@ static int cmd_vm_migrate(struct apply *a)
     o->to = a->e->to;
     vm->op = o->id;
     vm->home = 0; /* the operator has a new place in mind */
+    vm->wait = false;
+    vm->tries = 0;
     vm->error[0] = '\0';
     vm->changed = a->index;
     return 0;

@@ -37,6 +37,7 @@ void node_drop_jobs(struct apply *a, uint32_t node, bool orphan_fences)
             struct claim *c = vm_claim(vm, node);
 
             vm->job = 0;
+            vm->wait = false;
             vm->changed = a->index;
             if (c != NULL) {
                 c->obs = OBS_UNKNOWN;
@@ -263,6 +264,10 @@ static void inventory_surprise(struct apply *a, struct node *n, struct vm *vm, e
     }
     alarm_raise(a, "VM '%s' is found %s on node '%s', where the cluster did not start it", vm->name,
                 obs_key(obs), n->name);
+    if (vm->owner == 0 && obs == OBS_RUNNING) {
+        vm->owner = n->id; /* REQ-F7: it ran before it was added: the cluster takes it over as it is */
+        vm->wanted = WANT_RUNNING;
+    }
     vm->claim[vm->claims].node = n->id;
     vm->claim[vm->claims].index = a->index;
     vm->claim[vm->claims++].obs = obs;

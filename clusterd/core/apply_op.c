@@ -65,6 +65,7 @@ int apply_op_begin(struct apply *a)
     o->from = e->node;
     o->to = e->to;
     o->recovery = e->id == 0;
+    vm->wait = false;
     vm->op = o->id;
     vm->changed = a->index;
     return 0;
@@ -92,7 +93,7 @@ int apply_op_end(struct apply *a)
             if (parent != NULL && parent->kind == OP_RESUME) {
                 vm->home = 0; /* it could not go home; it stays where it is */
             }
-            vm->wait = true; /* a next try of the cluster's own waits a little */
+            vm->wait = vm->tries > 0; /* a next try of the cluster's own waits a little */
         } else {
             vm->wait = false;
             vm->tries = 0;

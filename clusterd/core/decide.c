@@ -331,13 +331,19 @@ static void decide_node_fence_op(struct decide *d, const struct op *o)
     }
 }
 
-/* What keeps VMs on a node that is being drained; false when it is empty. */
-static bool drain_rest(const struct decide *d, const struct node *n, bool *moving, const struct vm **stuck)
+/* What is left on a node that is being drained; false when it is empty and its VMs have arrived. */
+static bool drain_rest(struct decide *d, const struct node *n, const struct op *drain, bool *moving,
+                       const struct vm **stuck)
 {
     bool rest = false;
 
     *moving = false;
     *stuck = NULL;
+    for (unsigned i = 0; i < d->s->ops; i++) {
+        if (d->s->op[i].parent == drain->id && d->s->op[i].state < OPS_DONE) {
+            rest = *moving = true;
+        }
+    }
     for (unsigned i = 0; i < d->s->vms; i++) {
         const struct vm *vm = d->s->vm[i];
 
@@ -345,10 +351,10 @@ static bool drain_rest(const struct decide *d, const struct node *n, bool *movin
             continue;
         }
         rest = true;
-        if (vm->op != 0 || vm->job != 0 || vm->tries < DRAIN_TRIES) {
-            *moving = true;
-        } else {
+        if (drain_blocked(d, vm, drain)) {
             *stuck = vm;
+        } else {
+            *moving = true;
         }
     }
     return rest;
@@ -368,9 +374,10 @@ static void decide_drain(struct decide *d, const struct op *o)
                                                      : "the node is not being drained any more");
         return;
     }
-    if (drain_rest(d, n, &moving, &stuck)) {
+    if (drain_rest(d, n, o, &moving, &stuck)) {
         if (!moving && stuck != NULL) {
-            text_format(why, sizeof why, "VM '%s' stays on the node: %s", stuck->name, stuck->error);
+            (void)drain_blocked(d, stuck, o);
+            text_format(why, sizeof why, "VM '%s' stays on the node: %s", stuck->name, d->note);
             end_op(d, o, OPS_FAILED, why);
         }
         return;

@@ -36,6 +36,9 @@ uint64_t name_hash(const char *name); /* apply.c */
 /* mobility.c */
 void decide_vm(struct decide *d, const struct vm *vm);
 
+/* A VM that keeps its node from being drained and will not leave it by itself; note says why. */
+bool drain_blocked(struct decide *d, const struct vm *vm, const struct op *drain);
+
 /* decide.c: whether a node is lost, and fencing. */
 void decide_node(struct decide *d, const struct node *n);
 

@@ -499,6 +499,26 @@ static enum op_kind drain_kind(const struct decide *d, const struct vm *vm, cons
     return vm->set.priority <= d->s->opt.quick_priority ? OP_QUICK : OP_LIVE;
 }
 
+bool drain_blocked(struct decide *d, const struct vm *vm, const struct op *drain)
+{
+    const struct place p = {.avoid = NODE_BIT(drain->node), .need_room = vm->claims != 0};
+    bool soon = false;
+    char why[TEXT_SIZE];
+
+    if (vm->op != 0 || vm->job != 0) {
+        return false;
+    }
+    if (vm->claims != 0 && drain_kind(d, vm, drain) == OP_NONE) {
+        decide_note(d, "%s", vm->set.migration == MIG_NONE ? "migration=none" : vm->error);
+        return true;
+    }
+    if (place_choose(d, vm, &p, &soon, why) == 0 && !soon) {
+        decide_note(d, "%s", why);
+        return true;
+    }
+    return false;
+}
+
 static void drain_vm(struct decide *d, const struct vm *vm, const struct op *drain)
 {
     const struct place p = {.avoid = NODE_BIT(drain->node), .need_room = true};
@@ -560,6 +580,16 @@ static const struct op *node_op(const struct decide *d, uint32_t node, enum op_k
     return o != NULL && o->kind == kind && o->state < OPS_DONE ? o : NULL;
 }
 
+/* The node where it was cannot take it yet, but soon can (it joins, its volume is being mounted). */
+static bool owner_soon(const struct decide *d, const struct vm *vm)
+{
+    const struct place p = {.need_room = true};
+    char why[TEXT_SIZE];
+    bool soon = false;
+
+    return state_node(d->s, vm->owner) != NULL && !place_fits(d, vm, vm->owner, &p, &soon, why) && soon;
+}
+
 /* Wanted running, and nowhere. */
 static void recover(struct decide *d, const struct vm *vm)
 {
@@ -578,7 +608,9 @@ static void recover(struct decide *d, const struct vm *vm)
         decide_note(d, "%s; the next try comes by itself", vm->error);
     } else {
         node = place_choose(d, vm, &p, &soon, why);
-        if (node == 0) {
+        if (node != vm->owner && owner_soon(d, vm)) {
+            decide_note(d, "node '%s', where it was, is coming", decide_node_name(d, vm->owner));
+        } else if (node == 0) {
             decide_note(d, "%s", why);
         } else if (vm->saved.tag != 0 && vm->saved.consumed) {
             emit_vm(d, vm, EV_VOID,
