@@ -360,7 +360,7 @@ static int do_hold(void)
     if (got < 0) {
         return fail_errno(OCF_ERR_GENERIC, "lock a file of", v.path);
     }
-    ocf_say(got ? "held" : "refused");
+    ocf_say("lock: %s", got ? "held" : "refused");
     if (got) {
         long wish = ocf_int("hold_ms"), most = ocf_left_ms() - 200;
 
@@ -373,15 +373,26 @@ static int do_hold(void)
 static int do_try(void)
 {
     int fd, rc = open_proof(&fd), got;
+    const char *want = ocf_get("want");
+    long until = ocf_now_ms() + (*want != '\0' ? ocf_int("hold_ms") : 0);
 
     if (rc != OCF_SUCCESS) {
         return rc;
     }
-    got = imagelock_take(fd);
-    if (got < 0) {
-        return fail_errno(OCF_ERR_GENERIC, "lock a file of", v.path);
+    for (;;) {
+        got = imagelock_take(fd);
+        if (got < 0) {
+            return fail_errno(OCF_ERR_GENERIC, "lock a file of", v.path);
+        }
+        if (*want == '\0' || strcmp(want, got ? "granted" : "refused") == 0 || ocf_now_ms() > until) {
+            break;
+        }
+        if (got && imagelock_drop(fd) < 0) {
+            return fail_errno(OCF_ERR_GENERIC, "unlock a file of", v.path);
+        }
+        (void)poll(NULL, 0, 20);
     }
-    ocf_say(got ? "granted" : "refused"); /* its end gives the lock back */
+    ocf_say("lock: %s", got ? "granted" : "refused"); /* its end gives the lock back */
     return OCF_SUCCESS;
 }
 
@@ -431,6 +442,8 @@ static const struct ocf_param params[] = {
      "Names the file .clusterd/NAME.lock of the volume on which lock-hold and lock-try meet."},
     {"hold_ms", OCF_INTEGER, "0", false, false, "how long lock-hold holds, ms",
      "How long lock-hold holds at most; 0: as long as its time-out allows."},
+    {"want", OCF_STRING, "", false, false, "refused or granted: what lock-try waits for, hold_ms at most",
+     "What lock-try tries again for until hold_ms are over; empty: it tries once."},
     {NULL, OCF_STRING, NULL, false, false, NULL, NULL},
 };
 
@@ -443,7 +456,8 @@ static const struct ocf_action actions[] = {
      "takes QEMU's image lock on a file of the volume, prints held (or refused), and keeps it until its "
      "standard input, if a "
      "pipe, closes, or hold_ms."},
-    {"lock-try", 10, 0, lock_try, "tries that lock and gives it back: prints granted or refused."},
+    {"lock-try", 10, 0, lock_try,
+     "tries that lock and gives it back: prints lock: granted or lock: refused."},
     {NULL, 0, 0, NULL, NULL},
 };
 

@@ -8,7 +8,7 @@
 #define CODE_NOT_STARTED 127
 
 /* What of an agent's output goes into the journal; the rest is for people who run it by hand. */
-static const char *const result_keys[] = {"size_bytes", "free_bytes"};
+static const char *const result_keys[] = {"size_bytes", "free_bytes", "lock"};
 
 struct run *run_new(struct shell *sh, enum run_purpose purpose)
 {
@@ -180,8 +180,7 @@ static int start_volume_job(struct shell *sh, struct run *r)
     static const char *const actions[JOB_KINDS] = {[JOB_VOLUME_START] = "start",
                                                    [JOB_VOLUME_STOP] = "stop",
                                                    [JOB_LOCK_HOLD] = "lock-hold",
-                                                   [JOB_LOCK_TRY] = "lock-try",
-                                                   [JOB_LOCK_RELEASE] = "lock-release"};
+                                                   [JOB_LOCK_TRY] = "lock-try"};
     const struct volume *v = state_volume(sh->st, r->job.subject);
     struct run_spec spec = {.agent = "SharedVolume", .timeout_ms = r->job.timeout_ms};
     struct event param;
@@ -194,6 +193,14 @@ static int start_volume_job(struct shell *sh, struct run *r)
     event_put(&param, "source", v->source);
     event_put(&param, "path", v->path);
     event_put(&param, "node", sh->cfg.name);
+    if (r->job.kind == JOB_LOCK_HOLD || r->job.kind == JOB_LOCK_TRY) {
+        event_putf(&param, "proof", "image-%u", r->job.kind == JOB_LOCK_HOLD ? r->job.node : r->job.to);
+        event_put(&param, "hold_ms", "1500");
+        event_put(&param, "want",
+                  r->job.kind == JOB_LOCK_HOLD ? ""
+                  : r->job.flags & EVF_HELD    ? "refused"
+                                               : "granted");
+    }
     spec.action = actions[r->job.kind];
     spec.serial = v->path;
     return run_start(sh, r, &spec, &param);

@@ -32,7 +32,6 @@ static uint32_t job_timeout_ms(const struct state *s, enum job_kind kind, const 
     case JOB_VOLUME_STOP:
     case JOB_LOCK_HOLD:
     case JOB_LOCK_TRY:
-    case JOB_LOCK_RELEASE:
     case JOB_KINDS:
         break;
     }
@@ -118,7 +117,6 @@ static int check_vm_job(struct apply *a, enum job_kind kind, const struct vm *vm
     case JOB_VOLUME_STOP:
     case JOB_LOCK_HOLD:
     case JOB_LOCK_TRY:
-    case JOB_LOCK_RELEASE:
     case JOB_KINDS:
         break;
     }
@@ -219,6 +217,11 @@ static int apply_volume_job(struct apply *a)
         return reject(a, RC_NO_MEMORY, "out of memory");
     }
     v->busy |= NODE_BIT(a->e->node);
+    if (a->e->num == JOB_LOCK_HOLD) {
+        v->prover = a->e->node;
+        v->holding = true;
+        v->refused = v->granted = 0;
+    }
     return 0;
 }
 
@@ -403,6 +406,36 @@ static void volume_removed(struct apply *a, struct volume *v)
     state_remove_volume(a->s, v);
 }
 
+/*
+ * C5: while one node held the lock, another was refused; released, it got it. What only one of the two showed
+ * proves nothing: a file system that refuses always, or never.
+ */
+static void result_lock(struct apply *a, struct volume *v, const struct job *j)
+{
+    const char *lock = event_get(a->e, "lock");
+    node_set bit = NODE_BIT(j->node);
+    bool good = a->e->num == 0 && lock != NULL;
+
+    v->busy &= ~bit;
+    if (j->kind == JOB_LOCK_HOLD) {
+        v->holding = false;
+        if (!good || strcmp(lock, "held") != 0) {
+            v->unproven |= bit;
+            v->prover = 0;
+        }
+    } else if (j->to != v->prover || !good ||
+               strcmp(lock, (j->flags & EVF_HELD) != 0 ? "refused" : "granted") != 0) {
+        v->unproven |= j->to == v->prover ? bit : 0;
+    } else if ((j->flags & EVF_HELD) != 0) {
+        v->refused |= bit;
+    } else {
+        v->granted |= bit;
+        if ((v->refused & bit) != 0) {
+            v->proven[v->prover] |= bit;
+        }
+    }
+}
+
 static void result_volume(struct apply *a, struct volume *v, const struct job *j)
 {
     node_set bit = NODE_BIT(j->node);
@@ -441,7 +474,9 @@ int apply_job_result(struct apply *a)
     } else if (done.kind == JOB_FENCE_STATUS) {
         result_fence_status(a, &done);
     } else if (done.kind >= JOB_VOLUME_START) {
-        if (state_volume(a->s, done.subject) != NULL) {
+        if (state_volume(a->s, done.subject) != NULL && done.kind >= JOB_LOCK_HOLD) {
+            result_lock(a, state_volume(a->s, done.subject), &done);
+        } else if (state_volume(a->s, done.subject) != NULL) {
             result_volume(a, state_volume(a->s, done.subject), &done);
         }
     } else if (vm != NULL && vm->job == done.id) {
@@ -479,6 +514,10 @@ static int deadline_job(struct apply *a)
         if (v != NULL) {
             v->busy &= ~NODE_BIT(gone.node);
             v->wait |= NODE_BIT(gone.node);
+            if (gone.kind >= JOB_LOCK_HOLD) {
+                v->unproven |= NODE_BIT(gone.node);
+                v->holding = v->holding && gone.kind != JOB_LOCK_HOLD;
+            }
         }
     } else if (vm != NULL && vm->job == gone.id) {
         struct claim *c = vm_claim(vm, gone.node);

@@ -15,6 +15,27 @@ void claim_drop(struct vm *vm, uint32_t node)
     }
 }
 
+/* Whether the volume is there, and whether its locks hold, is to be seen anew on this node. */
+static void volume_forget(struct volume *v, uint32_t node)
+{
+    node_set others = ~NODE_BIT(node);
+
+    v->online &= others;
+    v->busy &= others;
+    v->wait &= others;
+    v->unproven &= others;
+    v->refused &= others;
+    v->granted &= others;
+    v->proven[node] = 0;
+    for (uint32_t i = 1; i <= NODES_MAX; i++) {
+        v->proven[i] &= others;
+    }
+    if (v->prover == node) {
+        v->prover = 0;
+        v->holding = false;
+    }
+}
+
 void node_drop_jobs(struct apply *a, uint32_t node, bool orphan_fences)
 {
     struct state *s = a->s;
@@ -46,9 +67,7 @@ void node_drop_jobs(struct apply *a, uint32_t node, bool orphan_fences)
         state_remove_job(s, j);
     }
     for (unsigned i = 0; i < s->volumes; i++) {
-        s->volume[i]->online &= ~NODE_BIT(node);
-        s->volume[i]->busy &= ~NODE_BIT(node);
-        s->volume[i]->wait &= ~NODE_BIT(node);
+        volume_forget(s->volume[i], node);
     }
 }
 

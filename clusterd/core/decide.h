@@ -8,7 +8,8 @@
 #include "core/core.h"
 #include "core/state_edit.h"
 
-#define DRAIN_TRIES 3 /* failed tries after which a drain names the VM as blocked */
+#define PROOF_NODES_MAX 16 /* image locks are proven between at most this many nodes (C5) */
+#define DRAIN_TRIES     3  /* failed tries after which a drain names the VM as blocked */
 
 /* One round of deciding. The counters include what this round has decided already. */
 struct decide {

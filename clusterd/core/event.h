@@ -92,7 +92,8 @@ enum event_kind {
 #define EVF_COMPLETE 1u /* EV_INVENTORY: all that runs is listed */
 #define EVF_FORCE    2u
 #define EVF_SAVE     4u
-#define EVF_PAUSED   8u /* JOB_MIGRATE: the target arrives paused (C5) */
+#define EVF_PAUSED   8u  /* JOB_MIGRATE: the target arrives paused (C5) */
+#define EVF_HELD     16u /* JOB_LOCK_TRY: the lock is held on node `to`, so it must be refused (C5) */
 
 /* What is known of one VM on one node (C3). Only OBS_ABSENT frees a claim. */
 enum obs_state {

@@ -16,8 +16,8 @@ static const char *const op_kind_keys[OP_KINDS] = {
 static const char *const op_state_keys[OPS_STATES] = {"queued", "running",   "done",
                                                       "failed", "cancelled", "timed-out"};
 static const char *const job_kind_keys[JOB_KINDS] = {
-    "none",  "start", "stop",         "save",         "restore",     "resume",    "reset",    "migrate",
-    "probe", "fence", "fence-status", "volume-start", "volume-stop", "lock-hold", "lock-try", "lock-release"};
+    "none",  "start", "stop",         "save",         "restore",     "resume",    "reset",   "migrate",
+    "probe", "fence", "fence-status", "volume-start", "volume-stop", "lock-hold", "lock-try"};
 
 const char *node_mode_key(enum node_mode m)
 {

@@ -105,7 +105,10 @@ struct volume {
     node_set busy;                   /* nodes with a job for it in flight */
     node_set wait;                   /* nodes where the pause after a failure runs (deadline DL_VOLUME) */
     node_set proven[NODES_MAX + 1];  /* C5: bit b of [a]: image locks of a were seen to hold against b */
-    uint32_t prover;                 /* C5: node whose lock is held for the proof in progress; 0: none */
+    uint32_t prover;                 /* C5: node whose lock the proof in progress is about; 0: none */
+    bool holding;                    /* its lock-hold job is in flight */
+    node_set refused, granted;       /* nodes that were refused while it held; that got the lock afterwards */
+    node_set unproven;               /* nodes for which the proof failed: not tried again while they are up */
     uint64_t size_bytes, free_bytes; /* as last reported by a node */
     bool removing;
     char error[TEXT_SIZE];
@@ -176,7 +179,6 @@ enum job_kind {
     JOB_VOLUME_STOP,
     JOB_LOCK_HOLD,
     JOB_LOCK_TRY,
-    JOB_LOCK_RELEASE, /* C5's proof */
     JOB_KINDS
 };
 

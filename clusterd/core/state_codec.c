@@ -229,6 +229,10 @@ static void c_volume(struct codec *c, struct volume *v)
         c_u64(c, &v->proven[i]);
     }
     c_node_id(c, &v->prover);
+    c_bool(c, &v->holding);
+    c_u64(c, &v->refused);
+    c_u64(c, &v->granted);
+    c_u64(c, &v->unproven);
     c_u64(c, &v->size_bytes);
     c_u64(c, &v->free_bytes);
     c_bool(c, &v->removing);

@@ -250,6 +250,12 @@ static void end_job(struct rig *r, const struct job *j, uint64_t code, enum obs_
     if (text != NULL) {
         event_set_text(&e, text);
     }
+    if (code == 0 && (j->kind == JOB_LOCK_HOLD || j->kind == JOB_LOCK_TRY)) {
+        event_put(&e, "lock",
+                  j->kind == JOB_LOCK_HOLD ? "held"
+                  : j->flags & EVF_HELD    ? "refused"
+                                           : "granted");
+    }
     fact(r, &e, node);
 }
 
@@ -297,7 +303,6 @@ static enum obs_state good_end(enum job_kind k)
     case JOB_VOLUME_STOP:
     case JOB_LOCK_HOLD:
     case JOB_LOCK_TRY:
-    case JOB_LOCK_RELEASE:
     case JOB_KINDS:
         break;
     }
