@@ -53,21 +53,22 @@ struct journal_uuid {
 };
 
 enum journal_kind {
-    /* The first entry of each term (A2); payload: node id (u32) and session (u64) of its coordinator, then its
-     * journal_config.open_data. */
+    /* The first entry of each term (A2); payload: node id (u32) and session (u64) of its coordinator, then
+     * its journal_config.open_data. */
     JOURNAL_OPEN = 1,
-    JOURNAL_CONFIG,   /* the members from here on (A9); payload: journal_members_encode() */
-    JOURNAL_DATA,     /* a fact of the core; the journal does not look inside */
+    JOURNAL_CONFIG, /* the members from here on (A9); payload: journal_members_encode() */
+    JOURNAL_DATA,   /* a fact of the core; the journal does not look inside */
 };
 
 /*
- * One entry. chain = hash of the previous entry's chain and of this entry's term, index, kind and payload, so
- * equal (term, index, chain) means equal history (A4, A5).
+ * One entry. chain = hash of the previous entry's chain and of this entry's other fields and payload, so
+ * equal (term, index, chain) means equal history (A4, A5). The store keeps every field.
  */
 struct journal_entry {
     uint64_t term, index; /* index counts from 1 */
     struct hash chain;
-    enum journal_kind kind;
+    uint8_t format;         /* JOURNAL_FORMAT of its author */
+    uint8_t kind;           /* enum journal_kind */
     uint32_t len;           /* bytes, at most JOURNAL_PAYLOAD_MAX */
     const uint8_t *payload; /* borrowed; NULL when len is 0 */
 };
@@ -135,7 +136,8 @@ struct journal_config {
     /* The configured nodes (corosync's nodelist): they serve the first creation only (A9). */
     uint32_t configured[JOURNAL_NODES_MAX];
     size_t n_configured;
-    /* Goes into this node's OPEN entries; the journal does not look inside. Borrowed for the journal's life. */
+    /* Goes into this node's OPEN entries; the journal does not look inside. Borrowed for the journal's life.
+     */
     const void *open_data;
     size_t open_len;
 };
@@ -329,13 +331,16 @@ struct journal_actions {
 
 /*
  * One event in, the actions out. 0, or negative:
- *   RC_NO_MEMORY  the journal's memory cannot be trusted to be complete any more: fail-stop (end the daemon)
- *   RC_USAGE      an event that makes no sense here (START twice, PERSISTED for another seq, too long a
- * payload) RC_REFUSED    PROPOSE, MEMBER_*, RESIGN, CREATE: this node is not the coordinator, or may not do
- * that RC_NO_QUORUM  PROPOSE, MEMBER_*: the term is not open (yet) RC_BUSY       PROPOSE: too much is under
- * way; MEMBER_*: another change is not committed yet RC_NOT_FOUND  MEMBER_REMOVE: no such member; MEMBER_ADD:
- * it is a member already → 0, nothing happens Actions are to be carried out in any case, but for
- * RC_NO_MEMORY: the timers run before each event.
+ * - RC_NO_MEMORY: the journal's memory cannot be trusted to be complete any more: fail-stop (end the daemon).
+ * - RC_USAGE: an event that makes no sense here (START without a load, PERSISTED for another seq, too long a
+ *   payload, a snapshot of what is not committed). Nothing happened.
+ * - RC_REFUSED: PROPOSE, MEMBER_*, RESIGN: this node is not the coordinator; MEMBER_*: those who are there
+ * now could not commit it, or not go on afterwards; CREATE: there is a cluster.
+ * - RC_NO_QUORUM: PROPOSE, MEMBER_*: the term is not open (yet).
+ * - RC_BUSY: PROPOSE: too much is under way; MEMBER_*: another change is not committed yet; CREATE: a node in
+ * the view has not said yet what it has. Try again a little later.
+ * - RC_NOT_FOUND: MEMBER_REMOVE: no such member. (MEMBER_ADD of a member is 0, and nothing happens.)
+ * Except for RC_NO_MEMORY the actions are to be carried out in any case: the timers run before each event.
  */
 int journal_step(struct journal *j, const struct journal_event *event, struct journal_actions *out);
 
@@ -351,12 +356,17 @@ bool journal_is_coordinator(const struct journal *j);
 /* When the coordinator was last heard, this node's clock (at the coordinator: the send time of the newest
  * append that a majority of votes has answered). 0: never. C2 and W1 build on it. */
 uint64_t journal_heard_ms(const struct journal *j);
-/* The newest commit mark that this node has heard of (as coordinator: has reached), though its entries may not
- * be here yet; it never falls within a term. Nothing is launched before all of it is applied (C2). */
+/* The newest commit mark that this node has heard of (as coordinator: has reached), though its entries may
+ * not be here yet; it never falls within a term. Nothing is launched before all of it is applied (C2). */
 uint64_t journal_heard_commit(const struct journal *j);
-/* The effective members (the last CONFIG in the log, committed or not), and the committed ones. Borrowed. */
+/*
+ * Describes a snapshot at `index`, which is committed and in memory: all but size and digest, which the
+ * caller adds before it stores description and blob together and steps with EV_SNAPSHOT_TAKEN. False: no such
+ * index.
+ */
+bool journal_snapshot_describe(const struct journal *j, uint64_t index, struct journal_snapshot *snapshot);
+/* The effective members: the last CONFIG in the log, committed or not (A9). Borrowed. */
 const struct journal_members *journal_members(const struct journal *j);
-const struct journal_members *journal_members_committed(const struct journal *j);
 
 /* The payload of a CONFIG entry, parsed; false for garbage. The core may want to look at it. */
 bool journal_members_decode(struct journal_members *m, const void *data, size_t len);

@@ -1,0 +1,868 @@
+/* journal.c - the step: one event in, actions out; and the ways to look at the journal. */
+#include "journal/journal.h"
+#include "journal/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PEERS_MAX (2 * JOURNAL_NODES_MAX + 1) /* whom we remember: the view, the members, and somebody */
+
+/* ------------------------------------------------------------------------------- what the files share */
+
+struct journal_action *journal_act(struct journal *j, enum journal_action_type type)
+{
+    if (j->n_actions == j->cap_actions) {
+        size_t cap = j->cap_actions ? j->cap_actions * 2 : 16;
+        struct journal_action *v = realloc(j->actions, cap * sizeof *v);
+
+        if (v == NULL) {
+            j->oom = true;
+            return NULL;
+        }
+        j->actions = v;
+        j->cap_actions = cap;
+    }
+    j->actions[j->n_actions].type = type;
+    j->actions[j->n_actions].text[0] = '\0';
+    return &j->actions[j->n_actions++];
+}
+
+__attribute__((format(printf, 3, 0))) static void say(struct journal *j, enum journal_action_type type,
+                                                      const char *fmt, va_list ap)
+{
+    struct journal_action *a = journal_act(j, type);
+
+    if (a != NULL) {
+        a->role.node = j->coordinator;
+        a->role.term = j->promise.term;
+        (void)vsnprintf(a->text, sizeof a->text, fmt, ap);
+    }
+}
+
+void journal_say(struct journal *j, enum journal_action_type type, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say(j, type, fmt, ap);
+    va_end(ap);
+}
+
+void journal_stop(struct journal *j, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (j->role == JOURNAL_LEADER) {
+        jrepl_resign(j, true, "this node must stop");
+    }
+    j->role = JOURNAL_STOPPED;
+    va_start(ap, fmt);
+    (void)vsnprintf(j->stopped, sizeof j->stopped, fmt, ap);
+    va_end(ap);
+    journal_say(j, JOURNAL_ALARM, "%s", j->stopped);
+}
+
+void journal_message_init(const struct journal *j, struct jmsg *m, enum jmsg_type type, uint32_t to)
+{
+    m->type = type;
+    m->cluster = j->cluster;
+    m->from = j->config.node;
+    m->to = to;
+    m->incarnation = j->incarnation;
+    m->session = j->config.session;
+    m->term = j->promise.term;
+}
+
+struct buf *journal_send(struct journal *j, const struct jmsg *m)
+{
+    struct journal_action *a = journal_act(j, JOURNAL_SEND);
+
+    if (a != NULL) {
+        a->send.len = j->sends.len; /* where it begins; actions_finish() turns that into a pointer */
+    }
+    jmsg_write(&j->sends, m);
+    return &j->sends;
+}
+
+/* xorshift64*: Marsaglia's generator, only to spread time-outs. */
+uint64_t journal_random_ms(struct journal *j, uint64_t low, uint64_t high)
+{
+    j->rng ^= j->rng >> 12;
+    j->rng ^= j->rng << 25;
+    j->rng ^= j->rng >> 27;
+    return low + (j->rng * 0x2545f4914f6cdd1dULL >> 32) % (high > low ? high - low : 1);
+}
+
+const struct jpeer *journal_peer_find(const struct journal *j, uint32_t node)
+{
+    for (size_t i = 0; i < j->n_peers; i++) {
+        if (j->peers[i].node == node) {
+            return &j->peers[i];
+        }
+    }
+    return NULL;
+}
+
+static bool more_peers(struct journal *j)
+{
+    size_t cap = j->cap_peers ? j->cap_peers * 2 : 8;
+    struct jpeer *v = realloc(j->peers, cap * sizeof *v);
+
+    if (v == NULL) {
+        j->oom = true;
+        return false;
+    }
+    j->peers = v;
+    j->cap_peers = cap;
+    return true;
+}
+
+/* One that is neither in the view nor a member; at most PEERS_MAX - 1 are one or the other. */
+static struct jpeer *forgotten_peer(struct journal *j)
+{
+    for (size_t i = 0; i < j->n_peers; i++) {
+        struct jpeer *p = &j->peers[i];
+
+        if (!journal_in_view(j, p->node) && jvoters_find(&j->members, p->node) == NULL) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+struct jpeer *journal_peer(struct journal *j, uint32_t node)
+{
+    struct jpeer *found = NULL;
+
+    for (size_t i = 0; i < j->n_peers; i++) {
+        if (j->peers[i].node == node) {
+            return &j->peers[i];
+        }
+    }
+    if (j->n_peers >= PEERS_MAX) {
+        found = forgotten_peer(j); /* its place is taken */
+    } else if (j->n_peers < j->cap_peers || more_peers(j)) {
+        found = &j->peers[j->n_peers++];
+    }
+    if (found == NULL) {
+        return NULL;
+    }
+    memset(found, 0, sizeof *found);
+    found->node = node;
+    found->present = journal_in_view(j, node);
+    return found;
+}
+
+bool journal_in_view(const struct journal *j, uint32_t node)
+{
+    for (size_t i = 0; i < j->n_view; i++) {
+        if (j->view[i] == node) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool journal_uuid_eq(struct journal_uuid a, struct journal_uuid b)
+{
+    return a.lo == b.lo && a.hi == b.hi;
+}
+
+static bool uuid_none(struct journal_uuid u)
+{
+    return u.lo == 0 && u.hi == 0;
+}
+
+bool journal_is_empty(const struct journal *j)
+{
+    return uuid_none(j->cluster);
+}
+
+/* ---------------------------------------------------------------------------------------- new and load */
+
+static void set_default(uint32_t *value, uint32_t otherwise)
+{
+    *value = *value ? *value : otherwise;
+}
+
+static void sort_configured(struct journal_config *c)
+{
+    for (size_t i = 1; i < c->n_configured; i++) {
+        uint32_t node = c->configured[i];
+        size_t at = i;
+
+        for (; at > 0 && c->configured[at - 1] > node; at--) {
+            c->configured[at] = c->configured[at - 1];
+        }
+        c->configured[at] = node;
+    }
+}
+
+static bool config_ok(const struct journal_config *c)
+{
+    if (c->node == 0 || c->session == 0 || c->n_configured > JOURNAL_NODES_MAX ||
+        c->open_len > JOURNAL_PAYLOAD_MAX - 12) {
+        return false;
+    }
+    for (size_t i = 0; i < c->n_configured; i++) {
+        if (c->configured[i] == 0 || (i > 0 && c->configured[i - 1] == c->configured[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static uint64_t configured_hash(const struct journal_config *c)
+{
+    struct hash h = {0, 0};
+
+    for (size_t i = 0; i < c->n_configured; i++) {
+        uint8_t le[4];
+
+        for (size_t k = 0; k < 4; k++) {
+            le[k] = (uint8_t)(c->configured[i] >> (8 * k));
+        }
+        h = hash_bytes(h, le, sizeof le);
+    }
+    return h.lo;
+}
+
+struct journal *journal_new(const struct journal_config *config)
+{
+    struct journal *j = calloc(1, sizeof *j);
+    struct journal_config *c;
+
+    if (j == NULL || config->n_configured > JOURNAL_NODES_MAX) {
+        free(j);
+        return NULL;
+    }
+    c = &j->config;
+    *c = *config;
+    sort_configured(c);
+    set_default(&c->election_ms, 400);
+    set_default(&c->heartbeat_ms, 100);
+    set_default(&c->commit_ms, 2000);
+    set_default(&c->snapshot_entries, 4096);
+    set_default(&c->tail_entries, 512);
+    c->snapshot_bytes = c->snapshot_bytes ? c->snapshot_bytes : 16U << 20;
+    if (!config_ok(c)) {
+        free(j);
+        return NULL;
+    }
+    j->configured_hash = configured_hash(c);
+    j->rng = (c->seed ^ (c->session * 0x9e3779b97f4a7c15ULL)) | 1;
+    j->role = JOURNAL_WAITING;
+    return j;
+}
+
+void journal_free(struct journal *j)
+{
+    if (j == NULL) {
+        return;
+    }
+    jlog_fini(&j->log);
+    buf_fini(&j->incoming.data);
+    buf_fini(&j->blob);
+    buf_fini(&j->sends);
+    free(j->peers);
+    free(j->progress);
+    free(j->scratch);
+    free(j->actions);
+    free(j);
+}
+
+void journal_load_fini(struct journal_load *load)
+{
+    for (size_t i = 0; i < load->n_entries; i++) {
+        free((void *)(uintptr_t)load->entries[i].payload);
+    }
+    free(load->entries);
+    free(load->blob);
+    memset(load, 0, sizeof *load);
+}
+
+/* NULL when the stored log is what some journal has written, else what is wrong with it (A4). */
+static const char *check_log(const struct journal_load *s)
+{
+    uint64_t index = s->prev.index, term = s->prev.term, last = index + s->n_entries;
+    struct hash chain = s->prev.chain, at_snapshot = s->prev.chain;
+    struct journal_members members;
+
+    for (size_t i = 0; i < s->n_entries; i++) {
+        const struct journal_entry *e = &s->entries[i];
+
+        if (e->index != ++index || e->term < term || e->term == 0 || e->len > JOURNAL_PAYLOAD_MAX ||
+            e->format != JOURNAL_FORMAT) {
+            return "the stored log has a gap or an impossible entry";
+        }
+        term = e->term;
+        chain = jlog_chain(chain, e);
+        if (!hash_eq(chain, e->chain)) {
+            return "the chain of the stored log is broken";
+        }
+        if (e->kind == JOURNAL_CONFIG && !journal_members_decode(&members, e->payload, e->len)) {
+            return "a stored set of members cannot be read";
+        }
+        if (index == s->snapshot.index) {
+            at_snapshot = chain;
+        }
+    }
+    if (s->snapshot.index < s->prev.index || s->snapshot.index > last ||
+        !hash_eq(at_snapshot, s->snapshot.chain)) {
+        return "the stored log and the snapshot do not fit together";
+    }
+    return s->promise.term < term || s->commit > last ? "the stored log is shorter than it was" : NULL;
+}
+
+/* A10: does the store hold all that the mark says that it held? */
+static const char *check_mark(const struct journal_load *s, const struct journal_mark *m)
+{
+    uint64_t last = s->prev.index + s->n_entries;
+    bool bare = uuid_none(s->cluster) && s->promise.term == 0; /* it has promised nothing yet */
+
+    if (s->incarnation == 0 || (bare && m->incarnation != s->incarnation)) {
+        return NULL;
+    }
+    if (m->incarnation != s->incarnation) {
+        return "the acknowledged mark is missing, or of another journal";
+    }
+    if (!uuid_none(m->cluster) && !journal_uuid_eq(m->cluster, s->cluster)) {
+        return "the stored journal is not of the cluster that it was of";
+    }
+    if (s->promise.term < m->term || (s->promise.term == m->term && last < m->index)) {
+        return "the stored journal was shortened: it holds less than this node has acknowledged";
+    }
+    return NULL;
+}
+
+static const char *check_stored(const struct journal *j, const struct journal_load *s)
+{
+    const char *bad;
+
+    if (s->incarnation == 0) {
+        return NULL;
+    }
+    if (!uuid_none(s->cluster) && (jvoters_votes(&s->snapshot.members) == 0)) {
+        return "the stored journal has no members";
+    }
+    if (uuid_none(s->cluster) && (s->n_entries > 0 || s->snapshot.index > 0 || s->promise.term > 0)) {
+        return "the stored journal belongs to no cluster, and has entries";
+    }
+    bad = uuid_none(s->cluster) ? NULL : check_log(s);
+    if (bad == NULL) {
+        bad = check_mark(s, &s->mark);
+    }
+    /* After a failed write, what this very session knows to have been on the disk counts as well (A4). */
+    if (bad == NULL && j->store.mark.incarnation == s->incarnation) {
+        bad = check_mark(s, &j->store.mark);
+    }
+    if (bad == NULL && j->incarnation == s->incarnation && journal_uuid_eq(j->cluster, s->cluster) &&
+        j->commit > s->prev.index + s->n_entries) {
+        bad = "the stored journal was shortened: committed entries are missing";
+    }
+    return bad;
+}
+
+static void forget(struct journal *j)
+{
+    uint64_t seq = j->store.seq;
+    unsigned failures = j->store.failures;
+
+    jlog_reset(&j->log, 0, 0, (struct hash){0, 0});
+    buf_fini(&j->incoming.data);
+    buf_fini(&j->blob);
+    memset(&j->store, 0, sizeof j->store);
+    memset(&j->snapshot, 0, sizeof j->snapshot);
+    memset(&j->members, 0, sizeof j->members);
+    memset(&j->promise, 0, sizeof j->promise);
+    j->store.seq = seq;
+    j->store.failures = failures;
+    j->cluster = (struct journal_uuid){0, 0};
+    j->incoming.index = j->commit = j->commit_heard = j->matched = j->answered = 0;
+    j->members_index = j->snapshot_asked = j->bytes_since = 0;
+    j->vote_due = j->stand_due = j->bootstrap_due = j->ack_due = j->opened = false;
+    j->bad_store[0] = j->stopped[0] = '\0';
+    j->coordinator = 0;
+    j->n_progress = 0;
+}
+
+static bool take_stored(struct journal *j, const struct journal_load *s)
+{
+    uint64_t commit = j->incarnation == s->incarnation ? j->commit : 0;
+
+    forget(j);
+    j->incarnation = s->incarnation;
+    j->cluster = s->cluster;
+    j->promise = s->promise;
+    j->snapshot = s->snapshot;
+    jlog_reset(&j->log, s->prev.index, s->prev.term, s->prev.chain);
+    for (size_t i = 0; i < s->n_entries; i++) {
+        if (!jlog_append(&j->log, &s->entries[i])) {
+            return false;
+        }
+    }
+    commit = s->commit > commit ? s->commit : commit;
+    j->commit = s->snapshot.index > commit ? s->snapshot.index : commit;
+    j->store.stored = j->store.durable = jlog_last(&j->log);
+    j->store.promise = s->promise;
+    j->store.mark = s->mark;
+    jvoters_refresh(j);
+    return true;
+}
+
+int journal_load(struct journal *j, const struct journal_load *s)
+{
+    const char *bad = check_stored(j, s);
+
+    if (s->fresh.incarnation == 0 || uuid_none(s->fresh.cluster)) {
+        return RC_USAGE;
+    }
+    j->role = JOURNAL_WAITING;
+    if (bad != NULL || s->incarnation == 0) {
+        forget(j);
+        j->incarnation = s->fresh.incarnation;
+        j->store.identity = true;
+    } else if (!take_stored(j, s)) {
+        return RC_NO_MEMORY;
+    }
+    if (bad != NULL) {
+        (void)snprintf(j->bad_store, sizeof j->bad_store, "%s", bad);
+    }
+    j->fresh_cluster = s->fresh.cluster;
+    j->loaded = true;
+    return RC_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ step */
+
+static bool active(const struct journal *j)
+{
+    return j->role != JOURNAL_WAITING && j->role != JOURNAL_STOPPED;
+}
+
+/* The store is open, and our incarnation is on the disk: from here on we may speak. */
+static void enter(struct journal *j)
+{
+    struct journal_action *a;
+
+    if (journal_is_empty(j)) {
+        j->role = JOURNAL_EMPTY;
+        j->hello_ms = j->now_ms;
+        return;
+    }
+    jelect_search(j, "");
+    if (j->commit > j->snapshot.index) {
+        a = journal_act(j, JOURNAL_COMMIT);
+        if (a != NULL) {
+            a->commit.index = j->commit;
+        }
+    }
+}
+
+static int on_start(struct journal *j)
+{
+    if (!j->loaded || j->role != JOURNAL_WAITING) {
+        return RC_USAGE;
+    }
+    j->loaded = false;
+    if (j->bad_store[0] != '\0') {
+        journal_say(j, JOURNAL_SET_ASIDE, "%s", j->bad_store);
+        return RC_OK;
+    }
+    if (j->store.failures > 0) {
+        j->hold_ms = j->now_ms + 3 * (uint64_t)j->config.election_ms; /* let others stand first */
+    }
+    if (j->store.identity) {
+        jstore_flush(j);
+    } else {
+        enter(j);
+    }
+    return RC_OK;
+}
+
+static int on_persisted(struct journal *j, const struct journal_event *event)
+{
+    bool first = j->role == JOURNAL_WAITING;
+    int rc = jstore_persisted(j, event->persisted.seq, event->persisted.result);
+
+    if (rc == RC_OK && first && event->persisted.result == JOURNAL_PERSIST_OK) {
+        enter(j);
+    }
+    return rc;
+}
+
+/* Of another cluster: journals never merge (A10). */
+static bool foreign(struct journal *j, const struct jmsg *m)
+{
+    if (journal_is_empty(j) || uuid_none(m->cluster) || journal_uuid_eq(j->cluster, m->cluster)) {
+        return false;
+    }
+    j->dropped_foreign++;
+    if (!j->foreign_alarmed) {
+        j->foreign_alarmed = true;
+        journal_say(j, JOURNAL_ALARM, "node %u belongs to another cluster; what it says is ignored",
+                    (unsigned)m->from);
+    }
+    return true;
+}
+
+static void on_message_empty(struct journal *j, const struct jmsg *m)
+{
+    if (m->type == JMSG_HELLO) {
+        jelect_on_hello(j, m);
+    } else if (m->type == JMSG_BOOTSTRAP) {
+        jsnap_on_bootstrap(j, m);
+    } else if (m->type == JMSG_SNAPSHOT) {
+        jsnap_on_snapshot(j, m);
+    }
+}
+
+/* A1: what an older term sent is dropped. Whoever still acts in it shall hear of ours. */
+static bool old_term(struct journal *j, const struct jmsg *m)
+{
+    if (m->term >= j->promise.term || m->type == JMSG_HELLO || m->type == JMSG_BOOTSTRAP ||
+        m->type == JMSG_RECALL) {
+        return false;
+    }
+    j->dropped_old++;
+    if (m->type == JMSG_APPEND || m->type == JMSG_STAND || m->type == JMSG_SNAPSHOT) {
+        jelect_hello(j);
+    }
+    return true;
+}
+
+static void dispatch(struct journal *j, const struct jmsg *m)
+{
+    switch (m->type) {
+    case JMSG_HELLO:
+        jelect_on_hello(j, m);
+        break;
+    case JMSG_STAND:
+        jelect_on_stand(j, m);
+        break;
+    case JMSG_VOTE:
+        if (m->to == j->config.node) {
+            jelect_on_vote(j, m);
+        }
+        break;
+    case JMSG_APPEND:
+        jrepl_on_append(j, m);
+        break;
+    case JMSG_ACK:
+        jrepl_on_ack(j, m);
+        break;
+    case JMSG_SNAPSHOT:
+        jsnap_on_snapshot(j, m);
+        break;
+    case JMSG_SNAPSHOT_ACK:
+        jsnap_on_ack(j, m);
+        break;
+    case JMSG_RECALL:
+        if (m->to == j->config.node) {
+            jelect_on_recall(j, m);
+        }
+        break;
+    case JMSG_BOOTSTRAP:
+        break; /* we have a base */
+    }
+}
+
+static void on_message(struct journal *j, const struct journal_event *event)
+{
+    struct jmsg m;
+
+    if (event->message.from == j->config.node || !active(j)) {
+        return; /* our own, of this session or an earlier one; or we cannot answer yet */
+    }
+    if (!jmsg_parse(&m, event->message.data, event->message.len) || m.from != event->message.from) {
+        j->dropped_garbage++;
+        return;
+    }
+    if (foreign(j, &m)) {
+        return;
+    }
+    if (journal_is_empty(j)) {
+        on_message_empty(j, &m);
+        return;
+    }
+    if (uuid_none(m.cluster)) {
+        jelect_on_hello(j, &m); /* nothing else comes without a cluster (jmsg_parse) */
+        return;
+    }
+    if (m.term > j->promise.term) {
+        jelect_adopt(j, m.term);
+    }
+    if (!old_term(j, &m)) {
+        dispatch(j, &m);
+    }
+}
+
+static int on_propose(struct journal *j, const struct journal_event *event)
+{
+    int rc;
+
+    if (event->propose.len > JOURNAL_PAYLOAD_MAX) {
+        return RC_USAGE;
+    }
+    if (j->role != JOURNAL_LEADER) {
+        return RC_REFUSED;
+    }
+    if (!journal_is_open(j)) {
+        return RC_NO_QUORUM;
+    }
+    rc = jrepl_append(j, JOURNAL_DATA, event->propose.payload, event->propose.len);
+    if (rc == RC_OK) {
+        j->proposal_term = j->promise.term;
+        j->proposal_index = jlog_last(&j->log);
+    }
+    return rc;
+}
+
+static int on_event(struct journal *j, const struct journal_event *event)
+{
+    switch (event->type) {
+    case JOURNAL_EV_START:
+        return on_start(j);
+    case JOURNAL_EV_TICK:
+        return RC_OK;
+    case JOURNAL_EV_VIEW:
+        jelect_view(j, event);
+        return RC_OK;
+    case JOURNAL_EV_MESSAGE:
+        on_message(j, event);
+        return RC_OK;
+    case JOURNAL_EV_PERSISTED:
+        return on_persisted(j, event);
+    case JOURNAL_EV_PROPOSE:
+        return on_propose(j, event);
+    case JOURNAL_EV_MEMBER_ADD:
+        return jvoters_add(j, event->member.node);
+    case JOURNAL_EV_MEMBER_REMOVE:
+        return jvoters_remove(j, event->member.node);
+    case JOURNAL_EV_SNAPSHOT_TAKEN:
+        return jsnap_taken(j, event);
+    case JOURNAL_EV_SNAPSHOT_DATA:
+        jsnap_data(j, event);
+        return RC_OK;
+    case JOURNAL_EV_RESIGN:
+        if (j->role != JOURNAL_LEADER) {
+            return RC_REFUSED;
+        }
+        jrepl_resign(j, true, "asked to hand over");
+        return RC_OK;
+    case JOURNAL_EV_CREATE:
+        return jsnap_create(j);
+    }
+    return RC_USAGE;
+}
+
+static void timers(struct journal *j)
+{
+    if (active(j)) {
+        jelect_timers(j);
+        jrepl_timers(j);
+    }
+}
+
+/* What follows from the event: first what may change the role, then what is sent, then what is stored. */
+static void flush(struct journal *j)
+{
+    if (!active(j)) {
+        return;
+    }
+    jelect_flush(j);
+    jvoters_drive(j);
+    jrepl_flush(j);
+    jsnap_flush(j);
+    jstore_flush(j);
+}
+
+static void actions_finish(struct journal *j, struct journal_actions *out)
+{
+    size_t end = j->sends.len;
+    uint64_t a = jelect_deadline(j), b = jrepl_deadline(j);
+
+    for (size_t i = j->n_actions; i > 0; i--) {
+        struct journal_action *action = &j->actions[i - 1];
+
+        if (action->type == JOURNAL_SEND) {
+            size_t start = action->send.len;
+
+            action->send.data = j->sends.data + start;
+            action->send.len = end - start;
+            end = start;
+        }
+    }
+    out->v = j->actions;
+    out->n = j->n_actions;
+    out->deadline_ms = a < b ? a : b;
+    out->term = j->proposal_term;
+    out->index = j->proposal_index;
+}
+
+int journal_step(struct journal *j, const struct journal_event *event, struct journal_actions *out)
+{
+    int rc;
+
+    memset(out, 0, sizeof *out);
+    j->n_actions = 0;
+    buf_reset(&j->sends);
+    j->proposal_term = j->proposal_index = 0;
+    if (event->now_ms > j->now_ms) {
+        j->now_ms = event->now_ms;
+    }
+    timers(j);
+    rc = on_event(j, event);
+    flush(j);
+    if (j->oom || j->sends.failed) {
+        j->oom = true;
+        return RC_NO_MEMORY;
+    }
+    actions_finish(j, out);
+    return rc;
+}
+
+/* --------------------------------------------------------------------------------------------- looking */
+
+const struct journal_entry *journal_entry_at(const struct journal *j, uint64_t index)
+{
+    return jlog_at(&j->log, index);
+}
+
+bool journal_is_coordinator(const struct journal *j)
+{
+    return j->role == JOURNAL_LEADER;
+}
+
+bool journal_is_open(const struct journal *j)
+{
+    return (j->role == JOURNAL_LEADER || j->role == JOURNAL_FOLLOWER) && j->opened && j->quorate;
+}
+
+uint64_t journal_heard_ms(const struct journal *j)
+{
+    return j->role == JOURNAL_LEADER ? jrepl_quorum_ms(j) : j->heard_ms;
+}
+
+uint64_t journal_heard_commit(const struct journal *j)
+{
+    return j->role != JOURNAL_LEADER && j->mark_heard > j->commit ? j->mark_heard : j->commit;
+}
+
+const struct journal_members *journal_members(const struct journal *j)
+{
+    return &j->members;
+}
+
+const char *journal_role_name(enum journal_role role)
+{
+    static const char *const names[] = {"waiting",   "empty",       "searching", "candidate",
+                                        "following", "coordinator", "stopped"};
+
+    return (size_t)role < sizeof names / sizeof *names ? names[role] : "unknown";
+}
+
+static void peer_status(const struct journal *j, const struct journal_member *m,
+                        struct journal_peer_status *s)
+{
+    const struct jpeer *p = journal_peer_find(j, m->node);
+
+    memset(s, 0, sizeof *s);
+    s->member = *m;
+    if (m->node == j->config.node) {
+        s->present = true;
+        s->counted = m->incarnation == j->incarnation && active(j);
+        s->match = j->store.durable;
+        return;
+    }
+    s->present = journal_in_view(j, m->node);
+    s->counted = s->present && p != NULL && p->hello_ms > 0 && !p->empty &&
+                 p->incarnation == m->incarnation && j->now_ms - p->hello_ms <= j->config.election_ms;
+    for (size_t i = 0; j->role == JOURNAL_LEADER && i < j->n_progress; i++) {
+        const struct jprogress *g = &j->progress[i];
+
+        if (g->node == m->node) {
+            s->match = g->match;
+            s->lagging = g->feed != FEED_LIVE;
+            s->counted = jrepl_live(j, g);
+        }
+    }
+    if (j->role == JOURNAL_FOLLOWER && m->node == j->coordinator) {
+        s->counted = true;
+    }
+}
+
+static void missing_nodes(const struct journal_status *s, unsigned votes, char *out, size_t size)
+{
+    size_t at = (size_t)snprintf(out, size, "%u of %u votes needed, have %u", s->quorum, s->votes, votes);
+    const char *between = ": missing node ";
+
+    for (size_t i = 0; i < s->n_peers && at < size; i++) {
+        if (s->peers[i].member.votes > 0 && !s->peers[i].counted) {
+            at += (size_t)snprintf(out + at, size - at, "%s%u", between, (unsigned)s->peers[i].member.node);
+            between = ", ";
+        }
+    }
+}
+
+static void status_why(const struct journal *j, struct journal_status *s)
+{
+    unsigned votes = 0;
+    const char *why = "an election is under way";
+
+    for (size_t i = 0; i < s->n_peers; i++) {
+        votes += s->peers[i].counted ? s->peers[i].member.votes : 0;
+    }
+    if (j->role == JOURNAL_STOPPED) {
+        why = j->stopped;
+    } else if (j->role == JOURNAL_WAITING) {
+        why = "waiting for the store";
+    } else if (j->role == JOURNAL_EMPTY) {
+        why = "this node belongs to no cluster yet: it waits for all configured nodes, or to be taken in";
+    } else if (!j->quorate) {
+        why = "corosync has no quorum";
+    } else if (!s->voter && j->role == JOURNAL_SEARCH) {
+        why = "this node has no vote, and no coordinator is there";
+    } else if (j->role == JOURNAL_LEADER || j->role == JOURNAL_FOLLOWER) {
+        why = "the coordinator's first entry is not committed yet";
+    } else if (votes < s->quorum) {
+        missing_nodes(s, votes, s->why, sizeof s->why);
+        return;
+    }
+    (void)snprintf(s->why, sizeof s->why, "%s", why);
+}
+
+void journal_status(const struct journal *j, struct journal_status *s)
+{
+    const struct journal_member *self = jvoters_find(&j->members, j->config.node);
+
+    memset(s, 0, sizeof *s);
+    s->role = j->role;
+    s->node = j->config.node;
+    s->coordinator = j->role == JOURNAL_LEADER || j->role == JOURNAL_FOLLOWER ? j->coordinator : 0;
+    s->cluster = j->cluster;
+    s->incarnation = j->incarnation;
+    s->term = j->promise.term;
+    s->commit = j->commit;
+    s->last = jlog_last(&j->log);
+    s->snapshot = j->snapshot.index;
+    s->open = journal_is_open(j);
+    s->quorate = j->quorate;
+    s->member = self != NULL && self->incarnation == j->incarnation;
+    s->voter = jvoters_self(j);
+    s->votes = jvoters_votes(&j->members);
+    s->quorum = jvoters_majority(&j->members);
+    for (size_t i = 0; i < j->members.n; i++) {
+        peer_status(j, &j->members.v[i], &s->peers[s->n_peers]);
+        s->present_votes += s->peers[s->n_peers++].present ? j->members.v[i].votes : 0;
+    }
+    s->dropped_garbage = j->dropped_garbage;
+    s->dropped_foreign = j->dropped_foreign;
+    s->dropped_old = j->dropped_old;
+    memcpy(s->stopped, j->stopped, sizeof s->stopped);
+    if (!s->open) {
+        status_why(j, s);
+    }
+}

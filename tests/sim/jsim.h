@@ -1,0 +1,179 @@
+/*
+ * jsim.h - the journal alone in a world of faults: N journals, each with a disk, a clock and a small state
+ * machine, on a network that behaves as corosync's cpg does. One seed draws everything.
+ *
+ * jsim.c the world, its events and its faults; jsim_disk.c what the disks hold; jsim_check.c what must be
+ * true.
+ */
+#ifndef TESTS_SIM_JSIM_H
+#define TESTS_SIM_JSIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "journal/journal.h"
+
+#define NODES_MAX 9
+
+/* The replicated state machine: a hash over what was applied, and how much that was. */
+struct core {
+    uint64_t applied;
+    struct hash state;
+};
+
+/* One write, as long as it is under way. Everything is copied when it is asked for. */
+struct write {
+    bool busy;
+    uint64_t due;
+    enum journal_persisted result;
+    struct journal_persist p;
+    struct journal_snapshot install;
+    uint8_t *blob;
+    struct journal_entry *entries;
+    size_t n_entries;
+};
+
+struct disk {
+    struct journal_load now; /* the store and, in now.mark, the second file */
+    struct journal_load old; /* an earlier state of the store, for the fault `shortened` */
+    bool has_old;
+    uint64_t full_until, slow_until; /* the disk refuses, or takes its time */
+};
+
+struct node {
+    uint32_t id;
+    bool up;                  /* its daemon runs */
+    bool host_down;           /* its corosync does not */
+    bool paused, host_paused; /* the daemon alone, or with its host */
+    struct journal *j;
+    uint64_t session;
+    struct disk disk;
+    struct write write;
+    struct core core;
+    uint64_t clock_base, clock_ppm; /* its clock: base + time × ppm / 1,000,000 */
+    uint64_t tick_at, restart_at, resume_at, last_delivery;
+    unsigned component; /* of the partition */
+    uint64_t view_counter;
+    /* What the checks remember. */
+    uint64_t lead_term, lead_last, commit;
+    struct hash lead_chain;
+    bool aside_expected; /* a fault was injected that must end in SET_ASIDE */
+};
+
+enum item_type {
+    ITEM_DELIVER,
+    ITEM_TICK,
+    ITEM_WRITTEN,
+    ITEM_VIEW,
+    ITEM_CLIENT,
+    ITEM_FAULT,
+    ITEM_RESTART,
+    ITEM_RESUME,
+    ITEM_RELOAD,
+    ITEM_DATA,
+    ITEM_SNAPSHOT
+};
+
+struct message {
+    unsigned refs;
+    uint32_t from;
+    size_t len;
+    uint8_t data[];
+};
+
+struct item {
+    uint64_t at, order;
+    enum item_type type;
+    unsigned node;    /* its place in sim.nodes */
+    uint64_t session; /* of the daemon that it is for */
+    union {
+        struct message *message;
+        struct {
+            bool quorum_known;
+        } view;
+        struct {
+            uint64_t index, offset;
+            size_t len;
+        } data;
+    };
+};
+
+/* How often what happened: printed, so that one sees what a run of seeds has covered. */
+#define STATS(X)                                                                                             \
+    X(events)                                                                                                \
+    X(elections)                                                                                             \
+    X(committed)                                                                                             \
+    X(messages) X(lost) X(crashes) X(pauses) X(partitions) X(blackouts) X(amnesia) X(shortened)              \
+        X(write_failed) X(fsync_failed) X(installs) X(snapshots) X(set_aside) X(reloads) X(resigned)         \
+            X(member_changes) X(cuts)
+
+struct stats {
+#define X(name) uint64_t name;
+    STATS(X)
+#undef X
+};
+
+struct truth {        /* what was committed, by index */
+    uint64_t by_term; /* of the coordinator that committed it */
+    uint64_t term;
+    struct hash chain, state;
+};
+
+struct sim {
+    uint64_t seed, rng, now, order;
+    bool trace, failed, healed;
+    char failure[512];
+    unsigned n;
+    struct node nodes[NODES_MAX];
+    struct item *heap;
+    size_t n_heap, cap_heap;
+    struct stats stats;
+    uint64_t proposals;
+    /* The seed's character. */
+    unsigned fault_every_ms, client_every_ms, loss_permille, write_ms_max, big_permille;
+    /* jsim_check.c */
+    struct truth *truth;
+    uint64_t n_truth, cap_truth;
+    void *seen; /* its tables */
+};
+
+extern struct sim sim;
+
+/* jsim.c */
+uint64_t draw(uint64_t below); /* 0 when below is 0 */
+bool chance(unsigned permille);
+void trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The run has failed; the first word counts. */
+void fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* jsim_disk.c */
+void disk_fini(struct disk *d);
+void disk_wipe(struct disk *d, bool mark_too);
+void disk_remember(struct disk *d); /* keeps a copy for disk_shorten() */
+bool disk_shorten(struct disk *d);  /* the store, not the mark, falls back to the copy */
+void disk_snapshot(struct disk *d, const struct journal_snapshot *s, const uint8_t *blob);
+void write_begin(struct node *n, const struct journal_persist *p);
+void write_apply(struct node *n, bool with_mark);
+void write_fini(struct write *w);
+uint64_t disk_last(const struct disk *d);
+const struct journal_entry *disk_entry(const struct disk *d, uint64_t index);
+
+/* jsim_check.c */
+void check_begin(void);
+void check_end(void);
+/* After each step, with what it asked for. */
+void check_step(struct node *n, const struct journal_actions *out);
+/* Last, after the actions were carried out. */
+void check_append_only(struct node *n);
+void check_commit(struct node *n, uint64_t index); /* before the core applies up to it */
+void check_send(struct node *n, const uint8_t *data, size_t len);
+void check_written(struct node *n); /* a write is on the disk */
+void check_install(struct node *n);
+/* Would the cluster still be able to go on if this node lost its disk? */
+bool check_may_lose(const struct node *n);
+/* After healing: is all as it should be? */
+bool check_converged(char *why, size_t size);
+
+#endif

@@ -1,0 +1,489 @@
+/*
+ * jsim_check.c - what must be true after every step: Raft's five invariants, looked at from outside with the
+ * world's own knowledge of what every disk has ever held, and the promises that messages make.
+ */
+#include "tests/sim/jsim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal/internal.h"
+
+#define INCARNATIONS_MAX 512
+
+/* What one incarnation of one journal has done in its life. */
+struct life {
+    uint64_t incarnation;
+    struct hash *chain; /* by index: the last that its disk has held there */
+    uint64_t n;
+    struct journal_promise *votes; /* by term */
+    uint64_t n_votes;
+};
+
+struct slot {
+    uint64_t term, index;
+    struct hash chain;
+};
+
+struct seen {
+    struct life lives[INCARNATIONS_MAX];
+    size_t n_lives;
+    uint32_t *leaders; /* by term: node id, 0 none */
+    uint64_t n_leaders;
+    struct slot *slots; /* (term, index) -> chain: open addressing, a power of two */
+    size_t n_slots, cap_slots;
+};
+
+void check_begin(void)
+{
+    sim.seen = calloc(1, sizeof(struct seen));
+}
+
+void check_end(void)
+{
+    struct seen *s = sim.seen;
+
+    for (size_t i = 0; i < s->n_lives; i++) {
+        free(s->lives[i].chain);
+        free(s->lives[i].votes);
+    }
+    free(s->leaders);
+    free(s->slots);
+    free(s);
+    sim.seen = NULL;
+}
+
+static void *grown(void *v, uint64_t *n, uint64_t needed, size_t size)
+{
+    uint64_t old = *n;
+
+    if (needed < old) {
+        return v;
+    }
+    *n = needed * 2 + 64;
+    v = realloc(v, (size_t)*n * size);
+    if (v == NULL) {
+        abort();
+    }
+    memset((char *)v + old * size, 0, (size_t)(*n - old) * size);
+    return v;
+}
+
+static struct life *life_of(uint64_t incarnation)
+{
+    struct seen *s = sim.seen;
+
+    for (size_t i = 0; i < s->n_lives; i++) {
+        if (s->lives[i].incarnation == incarnation) {
+            return &s->lives[i];
+        }
+    }
+    if (s->n_lives == INCARNATIONS_MAX) {
+        fail("too many incarnations: journals are set aside all the time");
+        return &s->lives[0];
+    }
+    s->lives[s->n_lives].incarnation = incarnation;
+    return &s->lives[s->n_lives++];
+}
+
+/* ------------------------------------------------------------------------------------------ log matching */
+
+static struct slot *slot_of(uint64_t term, uint64_t index)
+{
+    struct seen *s = sim.seen;
+    size_t at;
+
+    if (s->n_slots * 2 >= s->cap_slots) {
+        struct slot *old = s->slots;
+        size_t cap = s->cap_slots;
+
+        s->cap_slots = cap ? cap * 2 : 1024;
+        s->slots = calloc(s->cap_slots, sizeof *s->slots);
+        s->n_slots = 0;
+        for (size_t i = 0; i < cap; i++) {
+            if (old[i].index) {
+                *slot_of(old[i].term, old[i].index) = old[i];
+            }
+        }
+        free(old);
+    }
+    at = (size_t)((term * 0x9e3779b97f4a7c15ULL) ^ (index * 0xc2b2ae3d27d4eb4fULL)) & (s->cap_slots - 1);
+    while (s->slots[at].index && (s->slots[at].term != term || s->slots[at].index != index)) {
+        at = (at + 1) & (s->cap_slots - 1);
+    }
+    if (s->slots[at].index == 0) {
+        s->slots[at].term = term;
+        s->slots[at].index = index;
+        s->n_slots++;
+    }
+    return &s->slots[at];
+}
+
+/* A (term, index) is used once (A4); the chain makes equal entries equal histories, so this is log matching.
+ */
+static void check_entries(const struct node *n, uint64_t first, uint64_t last)
+{
+    static const struct hash zero;
+
+    for (uint64_t i = first; first > 0 && i <= last; i++) {
+        const struct journal_entry *e = journal_entry_at(n->j, i);
+        struct slot *slot;
+
+        if (e == NULL) {
+            return;
+        }
+        slot = slot_of(e->term, e->index);
+        if (hash_eq(slot->chain, zero)) {
+            slot->chain = e->chain;
+        } else if (!hash_eq(slot->chain, e->chain)) {
+            fail("log matching: node %u has another entry at term %llu index %llu", n->id,
+                 (unsigned long long)e->term, (unsigned long long)i);
+        }
+    }
+}
+
+/* --------------------------------------------------------------------------------------------- elections */
+
+static bool holds(const struct node *n, uint64_t index, struct hash chain)
+{
+    const struct journal_entry *e = journal_entry_at(n->j, index);
+    struct journal_status s;
+
+    if (e != NULL) {
+        return hash_eq(e->chain, chain);
+    }
+    journal_status(n->j, &s);
+    return index <= s.snapshot; /* trimmed: it was compared when it was committed */
+}
+
+static void check_elected(struct node *n, uint64_t term)
+{
+    struct seen *s = sim.seen;
+
+    s->leaders = grown(s->leaders, &s->n_leaders, term, sizeof *s->leaders);
+    if (s->leaders[term] != 0) {
+        fail("election safety: nodes %u and %u both lead term %llu", s->leaders[term], n->id,
+             (unsigned long long)term);
+    }
+    s->leaders[term] = n->id;
+    sim.stats.elections++;
+    for (uint64_t i = sim.n_truth; i > 0; i--) {
+        const struct truth *t = &sim.truth[i - 1];
+
+        if (t->by_term >= term) {
+            continue; /* committed under a later one: this one was elected long ago and does not know it yet
+                       */
+        }
+        if (!holds(n, i, t->chain)) {
+            fail("leader completeness: node %u leads term %llu without committed entry %llu", n->id,
+                 (unsigned long long)term, (unsigned long long)i);
+        }
+        break;
+    }
+}
+
+void check_append_only(struct node *n)
+{
+    struct journal_status s;
+    const struct journal_entry *e;
+
+    if (!journal_is_coordinator(n->j)) {
+        n->lead_term = 0;
+        return;
+    }
+    journal_status(n->j, &s);
+    if (n->lead_term == s.term) {
+        e = journal_entry_at(n->j, n->lead_last);
+        if (s.last < n->lead_last || (e != NULL && !hash_eq(e->chain, n->lead_chain))) {
+            fail("leader append-only: node %u has changed its log in term %llu", n->id,
+                 (unsigned long long)s.term);
+        }
+    }
+    e = journal_entry_at(n->j, s.last);
+    n->lead_term = s.term;
+    n->lead_last = s.last;
+    n->lead_chain = e ? e->chain : n->lead_chain;
+}
+
+/* ------------------------------------------------------------------------------------------------ commit */
+
+/* The voters of the coordinator's set whose disks hold (or held in that very incarnation) the entry. */
+static bool majority_holds(const struct node *n, uint64_t index, struct hash chain)
+{
+    const struct journal_members *m = journal_members(n->j);
+    unsigned votes = 0, all = 0;
+
+    for (size_t i = 0; i < m->n; i++) {
+        const struct life *l = life_of(m->v[i].incarnation);
+
+        all += m->v[i].votes;
+        votes += index < l->n && hash_eq(l->chain[index], chain) ? m->v[i].votes : 0;
+    }
+    return votes > all / 2;
+}
+
+static void check_one_commit(struct node *n, uint64_t index, const struct journal_entry *e)
+{
+    static const struct hash zero;
+    struct truth *t;
+
+    if (index <= sim.n_truth) {
+        t = &sim.truth[index - 1];
+        if (t->term != e->term || !hash_eq(t->chain, e->chain)) {
+            fail("state machine safety: node %u commits another entry %llu", n->id,
+                 (unsigned long long)index);
+        }
+        return;
+    }
+    if (n->lead_term == 0) {
+        fail("node %u takes entry %llu as committed, which no coordinator has committed (A6)", n->id,
+             (unsigned long long)index);
+        return;
+    }
+    sim.truth = grown(sim.truth, &sim.cap_truth, sim.n_truth, sizeof *sim.truth);
+    t = &sim.truth[sim.n_truth++];
+    t->term = e->term;
+    t->chain = e->chain;
+    t->by_term = n->lead_term;
+    t->state = hash_bytes(index > 1 ? sim.truth[index - 2].state : zero, e->payload, e->len);
+    sim.stats.committed++;
+}
+
+void check_commit(struct node *n, uint64_t index)
+{
+    bool first = index > sim.n_truth;
+    const struct journal_entry *e = NULL;
+
+    if (index < n->commit) {
+        fail("node %u: the commit mark falls from %llu to %llu", n->id, (unsigned long long)n->commit,
+             (unsigned long long)index);
+    }
+    n->commit = index;
+    for (uint64_t i = n->core.applied + 1; i <= index && !sim.failed; i++) {
+        e = journal_entry_at(n->j, i);
+        if (e == NULL || i > disk_last(&n->disk)) {
+            fail("node %u commits entry %llu and does not have it", n->id, (unsigned long long)i);
+            return;
+        }
+        check_one_commit(n, i, e);
+        n->core.state = hash_bytes(n->core.state, e->payload, e->len);
+        n->core.applied = i;
+        if (!sim.failed && !hash_eq(n->core.state, sim.truth[i - 1].state)) {
+            fail("node %u: another state after entry %llu (S5)", n->id, (unsigned long long)i);
+        }
+    }
+    if (first && e != NULL && !sim.failed && !majority_holds(n, index, e->chain)) {
+        fail("node %u commits entry %llu, which no majority has on disk (A6)", n->id,
+             (unsigned long long)index);
+    }
+}
+
+void check_install(struct node *n)
+{
+    if (n->core.applied > sim.n_truth ||
+        (n->core.applied > 0 && !hash_eq(n->core.state, sim.truth[n->core.applied - 1].state))) {
+        fail("node %u installs a snapshot of what was never committed (A7)", n->id);
+    }
+    n->commit = n->core.applied;
+}
+
+void check_written(struct node *n)
+{
+    const struct journal_persist *p = &n->write.p;
+    struct life *l = life_of(p->incarnation);
+
+    for (uint64_t i = p->first; p->first > 0 && i <= p->last; i++) {
+        const struct journal_entry *e = disk_entry(&n->disk, i);
+
+        l->chain = grown(l->chain, &l->n, i, sizeof *l->chain);
+        if (e != NULL) {
+            l->chain[i] = e->chain;
+        }
+    }
+    if (p->install && p->install->index > 0) {
+        l->chain = grown(l->chain, &l->n, p->install->index, sizeof *l->chain);
+        l->chain[p->install->index] = p->install->chain;
+    }
+}
+
+/* --------------------------------------------------------------------------------- what messages promise */
+
+static void check_vote(struct node *n, const struct jmsg *m)
+{
+    const struct journal_promise *p = &n->disk.now.promise;
+    struct life *l = life_of(m->incarnation);
+    struct journal_promise *vote;
+
+    if (p->term != m->term || p->node != m->to || p->incarnation != m->vote.incarnation) {
+        fail("node %u votes in term %llu before the promise is on its disk (A3)", n->id,
+             (unsigned long long)m->term);
+    }
+    l->votes = grown(l->votes, &l->n_votes, m->term, sizeof *l->votes);
+    vote = &l->votes[m->term];
+    if (vote->term != 0 && (vote->node != m->to || vote->incarnation != m->vote.incarnation)) {
+        fail("node %u votes for nodes %u and %u in term %llu (A3)", n->id, vote->node, m->to,
+             (unsigned long long)m->term);
+    }
+    *vote = *p;
+    vote->term = m->term;
+}
+
+static void check_ack(struct node *n, const struct jmsg *m)
+{
+    const struct journal_mark *k = &n->disk.now.mark;
+
+    if (m->ack.index > disk_last(&n->disk)) {
+        fail("node %u acknowledges entry %llu before its disk has it (A6)", n->id,
+             (unsigned long long)m->ack.index);
+    }
+    if (n->disk.now.promise.term != m->term) {
+        fail("node %u acknowledges in term %llu, which its disk does not know", n->id,
+             (unsigned long long)m->term);
+    }
+    if (k->incarnation != m->incarnation || k->term != m->term || k->index < m->ack.index) {
+        fail("node %u acknowledges %llu, and its mark does not say so (A10)", n->id,
+             (unsigned long long)m->ack.index);
+    }
+}
+
+static void trace_message(const struct jmsg *m, size_t len)
+{
+    static const char *const names[] = {"",    "HELLO",     "STAND",    "VOTE",         "APPEND",
+                                        "ACK", "BOOTSTRAP", "SNAPSHOT", "SNAPSHOT-ACK", "RECALL"};
+    unsigned long long a = 0, b = 0, c = 0;
+
+    if (m->type == JMSG_HELLO) {
+        a = m->hello.last_term, b = m->hello.last_index, c = m->hello.flags;
+    } else if (m->type == JMSG_VOTE) {
+        a = m->vote.granted;
+    } else if (m->type == JMSG_APPEND) {
+        a = m->append.prev_index, b = m->append.n, c = m->append.commit;
+    } else if (m->type == JMSG_ACK) {
+        a = m->ack.ok, b = m->ack.ok ? m->ack.index : m->ack.last, c = m->ack.commit;
+    } else if (m->type == JMSG_SNAPSHOT) {
+        a = m->snapshot.meta.index, b = m->snapshot.offset, c = m->snapshot.meta.size;
+    } else if (m->type == JMSG_SNAPSHOT_ACK) {
+        a = m->snapshot_ack.index, b = m->snapshot_ack.offset;
+    }
+    trace("node %u: %s to %u term %llu: %llu %llu %llu (%zu bytes)", m->from, names[m->type], m->to,
+          (unsigned long long)m->term, a, b, c, len);
+}
+
+void check_send(struct node *n, const uint8_t *data, size_t len)
+{
+    struct jmsg m;
+
+    if (!jmsg_parse(&m, data, len) || m.from != n->id || len > JOURNAL_MESSAGE_MAX) {
+        fail("node %u sends what cannot be parsed", n->id);
+        return;
+    }
+    if (sim.trace) {
+        trace_message(&m, len);
+    }
+    if (n->disk.now.incarnation != m.incarnation) {
+        fail("node %u speaks as an incarnation that is not on its disk (A10)", n->id);
+    }
+    if (m.type == JMSG_VOTE && m.vote.granted) {
+        check_vote(n, &m);
+    } else if (m.type == JMSG_ACK && m.ack.ok) {
+        check_ack(n, &m);
+    } else if (m.type == JMSG_STAND &&
+               (n->disk.now.promise.term != m.term || n->disk.now.promise.node != n->id)) {
+        fail("node %u stands before its promise to itself is on its disk (A3)", n->id);
+    }
+}
+
+void check_step(struct node *n, const struct journal_actions *out)
+{
+    for (size_t i = 0; i < out->n; i++) {
+        const struct journal_action *a = &out->v[i];
+
+        if (a->type == JOURNAL_COORDINATOR) {
+            check_elected(n, a->role.term);
+        } else if (a->type == JOURNAL_PERSIST) {
+            check_entries(n, a->persist.first, a->persist.last);
+        } else if (a->type == JOURNAL_ALARM) {
+            fail("node %u: alarm: %s", n->id, a->text);
+        }
+    }
+}
+
+/* -------------------------------------------------------------------------------------------- the cluster */
+
+static bool set_survives(const struct journal_members *m, const struct node *lost)
+{
+    unsigned alive = 0, all = 0;
+
+    for (size_t i = 0; i < m->n; i++) {
+        const struct node *n = &sim.nodes[m->v[i].node - 1];
+
+        all += m->v[i].votes;
+        alive += n != lost && !n->aside_expected && n->disk.now.incarnation == m->v[i].incarnation
+                     ? m->v[i].votes
+                     : 0;
+    }
+    return alive > all / 2;
+}
+
+bool check_may_lose(const struct node *lost)
+{
+    bool formed = false;
+
+    for (unsigned i = 0; i < sim.n; i++) {
+        const struct node *n = &sim.nodes[i];
+        struct journal_members m = n->disk.now.snapshot.members;
+
+        for (size_t k = n->disk.now.n_entries; k > 0; k--) {
+            const struct journal_entry *e = &n->disk.now.entries[k - 1];
+
+            if (e->kind == JOURNAL_CONFIG && e->index > n->disk.now.snapshot.index) {
+                (void)journal_members_decode(&m, e->payload, e->len);
+                break;
+            }
+        }
+        if (m.n > 0 && !set_survives(&m, lost)) {
+            return false;
+        }
+        formed = formed || m.n > 0;
+        if (n->up && journal_members(n->j)->n > 0) {
+            formed = true;
+            if (!set_survives(journal_members(n->j), lost)) {
+                return false;
+            }
+        }
+    }
+    return formed || sim.now < 50; /* not while the first creation is under way */
+}
+
+bool check_converged(char *why, size_t size)
+{
+    const struct node *leader = NULL;
+    const struct journal_members *m;
+
+    for (unsigned i = 0; i < sim.n; i++) {
+        if (sim.nodes[i].up && journal_is_coordinator(sim.nodes[i].j) && journal_is_open(sim.nodes[i].j)) {
+            leader = &sim.nodes[i];
+        }
+    }
+    if (leader == NULL) {
+        (void)snprintf(why, size, "no coordinator of an open term");
+        return false;
+    }
+    m = journal_members(leader->j);
+    for (unsigned i = 0; i < sim.n; i++) {
+        const struct node *n = &sim.nodes[i];
+        const struct journal_member *member = jvoters_find(m, n->id);
+
+        if (!n->up || !journal_is_open(n->j) || n->core.applied != sim.n_truth) {
+            (void)snprintf(why, size, "node %u: %s, has applied %llu of %llu", n->id, n->up ? "up" : "down",
+                           (unsigned long long)n->core.applied, (unsigned long long)sim.n_truth);
+            return false;
+        }
+        if (member == NULL || member->votes == 0 || member->incarnation != n->disk.now.incarnation) {
+            (void)snprintf(why, size, "node %u has no vote", n->id);
+            return false;
+        }
+    }
+    return true;
+}
