@@ -153,6 +153,22 @@ static bool unlocks(const xmlNode *root)
     return false;
 }
 
+/* An element with all that is in it, as text. */
+static char *as_text(const xmlNode *node)
+{
+    xmlBuffer *b = node ? xmlBufferCreate() : NULL;
+    char *out = NULL;
+
+    if (!node) {
+        return strdup("");
+    }
+    if (b && xmlNodeDump(b, node->doc, (xmlNode *)(size_t)node, 0, 0) > 0) {
+        out = strdup((const char *)xmlBufferContent(b));
+    }
+    xmlBufferFree(b);
+    return out;
+}
+
 static int walk(struct domain *d, const xmlNode *root, const char *what, struct err *e)
 {
     char *uuid = NULL;
@@ -164,8 +180,11 @@ static int walk(struct domain *d, const xmlNode *root, const char *what, struct 
     d->name = text(child(root, "name"));
     uuid = text(child(root, "uuid"));
     d->cpu = text(child(child(root, "cpu"), "model"));
+    d->cpu_xml = as_text(child(root, "cpu"));
+    d->arch = attr(child(child(root, "os"), "type"), "arch");
+    d->virttype = attr(root, "type");
     d->unlocked = unlocks(root);
-    if (!d->name || !uuid || !d->cpu) {
+    if (!d->name || !uuid || !d->cpu || !d->cpu_xml || !d->arch || !d->virttype) {
         rc = err_set(e, RC_NO_MEMORY, "out of memory");
     } else if (!*d->name || strlen(d->name) > 200 || strchr(d->name, '/') || strchr(d->name, '\n')) {
         rc = err_set(e, RC_BAD_INPUT, "%s has no usable <name>: give 1 to 200 characters without '/'", what);
@@ -270,6 +289,9 @@ void domain_fini(struct domain *d)
     free(d->name);
     free(d->xml);
     free(d->cpu);
+    free(d->cpu_xml);
+    free(d->arch);
+    free(d->virttype);
     free(d->emulator);
     memset(d, 0, sizeof *d);
 }

@@ -35,8 +35,10 @@ struct domain_nic {
 struct domain {
     char uuid[QEMU_UUID_SIZE];
     char *name;
-    char *xml; /* the text as read */
-    char *cpu; /* <cpu><model>; "" */
+    char *xml;             /* the text as read */
+    char *cpu;             /* <cpu><model>; "" */
+    char *cpu_xml;         /* the <cpu> element as text; "" */
+    char *arch, *virttype; /* x86_64, kvm or qemu, …; "" */
     char *emulator;
     bool unlocked; /* its QEMU arguments switch image locks off */
     struct domain_disk *disks;

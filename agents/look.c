@@ -22,38 +22,13 @@ static long ask_ms(void)
     return left > 50 ? left : 50;
 }
 
-/* In a child: prints the word for the VM's state as libvirt sees it. */
-static int ask_state(void)
-{
-    struct err e = ERR_INIT;
-    virConnectPtr conn;
-    virDomainPtr dom;
-    int found;
-
-    if (virt_open(ocf_get("hypervisor"), true, &conn, &e) != RC_OK) {
-        return OCF_ERR_GENERIC;
-    }
-    found = virt_find(conn, vm.uuid, &dom);
-    if (found < 0) {
-        return OCF_ERR_GENERIC;
-    }
-    printf("%s", virt_state_word(found ? virt_state(dom) : VIRT_ABSENT));
-    return OCF_SUCCESS;
-}
-
 /* One look with both eyes. */
 static struct inventory_seen look(void)
 {
     struct inventory_seen s = {false, VIRT_UNKNOWN, 0, false};
-    struct buf b = BUF_INIT;
 
-    s.answered = bounded_ask(ask_state, ask_ms(), &b) == OCF_SUCCESS;
-    buf_u8(&b, 0);
-    if (s.answered && !b.failed) {
-        s.said = virt_state_from((const char *)b.data);
-    }
+    s.answered = vm_ask(ocf_get("hypervisor"), ask_ms(), &s.said) == RC_OK;
     s.pid = qemu_find(vm.uuid);
-    buf_fini(&b);
     return s;
 }
 

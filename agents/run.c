@@ -13,66 +13,9 @@
 #define CONFIRM_MS      20
 #define RETRY_MS        200
 
-/* C3: nothing but a decision of the cluster may start the VM. */
-static int refuse_other_starters(virConnectPtr conn)
-{
-    virDomainPtr dom = virDomainLookupByUUIDString(conn, vm.uuid);
-    int autostart = 0, rc = OCF_SUCCESS;
-
-    if (!dom) {
-        return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN ? OCF_SUCCESS : vm_fail("ask libvirt about it");
-    }
-    if (virDomainGetAutostart(dom, &autostart) < 0) {
-        rc = vm_fail("read its autostart flag");
-    } else if (autostart) {
-        rc = ocf_fail(OCF_ERR_CONFIGURED,
-                      "VM '%s' is also defined in libvirt on this host with autostart on, so a boot could "
-                      "start it behind "
-                      "the cluster's back; run: virsh autostart --disable %s",
-                      vm.name, vm.uuid);
-    } else if (virDomainHasManagedSaveImage(dom, 0) != 0) {
-        rc = ocf_fail(OCF_ERR_CONFIGURED,
-                      "VM '%s' has a managed-save image in libvirt on this host, which a start would restore "
-                      "onto disks "
-                      "that have been written since; run: virsh managedsave-remove %s",
-                      vm.name, vm.uuid);
-    }
-    (void)virDomainFree(dom);
-    return rc;
-}
-
-/* C7: says which disk is locked, in a reason of its own: the claim or the fence is the barrier, the lock the
- * second wall. */
-static int fail_start(const char *why)
-{
-    const char *path = strstr(why, "using the image ["), *disk = "a disk";
-    char image[512] = "";
-
-    if (!strstr(why, "Failed to get ") || !strstr(why, "lock")) {
-        return vm_fail("start it");
-    }
-    if (path) {
-        path += strlen("using the image [");
-        (void)snprintf(image, sizeof image, "%.*s", (int)strcspn(path, "]"), path);
-    }
-    for (size_t i = 0; i < vm.domain.n_disks; i++) {
-        if (strcmp(vm.domain.disks[i].source, image) == 0) {
-            disk = vm.domain.disks[i].target;
-        }
-    }
-    ocf_say("conflict: image-lock %s", image);
-    return ocf_fail(OCF_ERR_GENERIC,
-                    "VM '%s': image lock conflict (C7): another process holds the lock of disk %s (%s), so "
-                    "the VM may run "
-                    "elsewhere; find it by inventory on the other hosts; after a confirmed fence the dead "
-                    "host's lock goes "
-                    "by itself, try again",
-                    vm.name, disk, image);
-}
-
 static int start_in(virConnectPtr conn)
 {
-    int found, rc = refuse_other_starters(conn);
+    int found, rc = vm_refuse_other_starters(conn);
     enum virt_state state;
     virDomainPtr dom;
 
@@ -89,7 +32,14 @@ static int start_in(virConnectPtr conn)
                         vm.name);
     }
     if (!found && !(dom = virDomainCreateXML(conn, vm.domain.xml, 0))) {
-        return fail_start(virt_why());
+        return vm_fail_start("start it");
+    }
+    if (bounded_cancelled()) {
+        /* Nobody waits for it any more: what comes this late, after a hang of libvirtd, may have been decided
+         * otherwise. */
+        (void)virDomainDestroy(dom);
+        (void)virDomainFree(dom);
+        return ocf_fail(OCF_ERR_GENERIC, "VM '%s': the start was cancelled and undone", vm.name);
     }
     state = virt_state(dom);
     (void)virDomainFree(dom);

@@ -1,5 +1,6 @@
 #include "vm.h"
 
+#include <libvirt/virterror.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "ocf.h"
 
 #define LOCK_WAIT_MS 5000
+#define ASK_MS       2000
 
 struct vm vm;
 
@@ -97,7 +99,102 @@ int vm_open(virConnectPtr *conn)
                                                                       : ocf_fail_err(OCF_ERR_GENERIC, &e);
 }
 
+static const char *ask_uri;
+
+static int ask(void)
+{
+    struct err e = ERR_INIT;
+    virConnectPtr conn;
+    virDomainPtr dom;
+    int found;
+
+    if (virt_open(ask_uri, true, &conn, &e) != RC_OK || (found = virt_find(conn, vm.uuid, &dom)) < 0) {
+        return OCF_ERR_GENERIC;
+    }
+    printf("%s", virt_state_word(found ? virt_state(dom) : VIRT_ABSENT));
+    return OCF_SUCCESS;
+}
+
+int vm_ask(const char *uri, long ms, enum virt_state *state)
+{
+    struct buf b = BUF_INIT;
+    int rc;
+
+    ask_uri = uri;
+    *state = VIRT_UNKNOWN;
+    rc = bounded_ask(ask, ms, &b) == OCF_SUCCESS ? RC_OK : RC_UNREACHABLE;
+    buf_u8(&b, 0);
+    if (rc == RC_OK && !b.failed) {
+        *state = virt_state_from((const char *)b.data);
+    }
+    buf_fini(&b);
+    return rc;
+}
+
+enum virt_state vm_state_at(const char *uri)
+{
+    enum virt_state state;
+
+    (void)vm_ask(uri, ASK_MS, &state);
+    return state;
+}
+
 int vm_fail(const char *what)
 {
     return ocf_fail(OCF_ERR_GENERIC, "VM '%s': cannot %s: %s", vm.name, what, virt_why());
+}
+
+int vm_refuse_other_starters(virConnectPtr conn)
+{
+    virDomainPtr dom = virDomainLookupByUUIDString(conn, vm.uuid);
+    int autostart = 0, rc = OCF_SUCCESS;
+
+    if (!dom) {
+        return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN ? OCF_SUCCESS : vm_fail("ask libvirt about it");
+    }
+    if (virDomainGetAutostart(dom, &autostart) < 0) {
+        rc = vm_fail("read its autostart flag");
+    } else if (autostart) {
+        rc = ocf_fail(OCF_ERR_CONFIGURED,
+                      "VM '%s' is also defined in libvirt on this host with autostart on, so a boot could "
+                      "start it behind "
+                      "the cluster's back; run: virsh autostart --disable %s",
+                      vm.name, vm.uuid);
+    } else if (virDomainHasManagedSaveImage(dom, 0) != 0) {
+        rc = ocf_fail(OCF_ERR_CONFIGURED,
+                      "VM '%s' has a managed-save image in libvirt on this host, which a start would restore "
+                      "onto disks "
+                      "that have been written since; run: virsh managedsave-remove %s",
+                      vm.name, vm.uuid);
+    }
+    (void)virDomainFree(dom);
+    return rc;
+}
+
+int vm_fail_start(const char *what)
+{
+    const char *why = virt_why();
+    const char *path = strstr(why, "using the image ["), *disk = "a disk";
+    char image[512] = "";
+
+    if (!strstr(why, "Failed to get ") || !strstr(why, "lock")) {
+        return vm_fail(what);
+    }
+    if (path) {
+        path += strlen("using the image [");
+        (void)snprintf(image, sizeof image, "%.*s", (int)strcspn(path, "]"), path);
+    }
+    for (size_t i = 0; i < vm.domain.n_disks; i++) {
+        if (strcmp(vm.domain.disks[i].source, image) == 0) {
+            disk = vm.domain.disks[i].target;
+        }
+    }
+    ocf_say("conflict: image-lock %s", image);
+    return ocf_fail(OCF_ERR_GENERIC,
+                    "VM '%s': image lock conflict (C7): another process holds the lock of disk %s (%s), so "
+                    "the VM may run "
+                    "elsewhere; find it by inventory on the other hosts; after a confirmed fence the dead "
+                    "host's lock goes "
+                    "by itself, try again",
+                    vm.name, disk, image);
 }

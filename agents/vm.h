@@ -32,14 +32,33 @@ int vm_identify(void);
 int vm_change(int (*fn)(void), const struct bounded_last *last);
 /* In the child: opens libvirt or fails with the reason. OCF_SUCCESS or OCF_ERR_GENERIC. */
 int vm_open(virConnectPtr *conn);
+/* Asks the libvirt at `uri`, in a child and within ms, for the VM's state: RC_OK, or RC_UNREACHABLE and
+ * VIRT_UNKNOWN. */
+int vm_ask(const char *uri, long ms, enum virt_state *state);
+/* The same within 2 s, after a failure: what was known before it is worth nothing. */
+enum virt_state vm_state_at(const char *uri);
 /* Fails with libvirt's last error: "VM 'x': cannot WHAT: …". */
 int vm_fail(const char *what);
+
+/* C3: refuses (OCF_ERR_CONFIGURED) a VM that something else may start: libvirt's autostart, a managed-save
+ * image. */
+int vm_refuse_other_starters(virConnectPtr conn);
+/*
+ * vm_fail(), but an image lock conflict gets a reason of its own that names the disk (C7: the claim or the
+ * fence is the barrier, the lock the second wall).
+ */
+int vm_fail_start(const char *what);
 
 /* The actions, one file for each group: run.c, look.c, save.c, migrate.c, validate.c. OCF codes. */
 int run_start(void);
 int run_stop(void);
 int run_resume(void);
 int run_reset(void);
+int save_save(void);
+int save_restore(void);
+int migrate_to(void);
+int migrate_from(void);
+int validate_all(void);
 int look_monitor(void);
 int look_inventory(void);
 

@@ -1,6 +1,6 @@
 /*
- * shell.h - facts -> journal -> core -> effects -> ports. No I/O of its own: the daemon and the simulator both
- * run it, one with adapters, one with a world of its own.
+ * shell.h - facts -> journal -> core -> effects -> ports. No I/O of its own: the daemon and the simulator
+ * both run it, one with adapters, one with a world of its own.
  *
  * What it does, in the order in which one command travels (see ARCHITECTURE.md):
  *   1. a fact (command, job's result, inventory, node-up) gets (session, seq) and is proposed: appended when
@@ -33,10 +33,10 @@ struct shell_config {
     uint32_t configured[NODES_MAX]; /* corosync's node list, for the first creation */
     unsigned configureds;
     uint32_t election_ms, heartbeat_ms, commit_ms; /* the journal's E, H, N; 0: its defaults */
-    const char *hypervisor;      /* agents' `hypervisor`; borrowed */
-    const char *migration_uri;   /* agents' `migration_uri`; borrowed */
-    const char *volume_dir;      /* /var/lib/clusterd/volumes */
-    const char *agent_lock_dir;  /* agents' `lock_dir` */
+    const char *hypervisor;                        /* agents' `hypervisor`; borrowed */
+    const char *migration_uri;                     /* agents' `migration_uri`; borrowed */
+    const char *volume_dir;                        /* /var/lib/clusterd/volumes */
+    const char *agent_lock_dir;                    /* agents' `lock_dir` */
 };
 
 /* The ports' contexts outlive the shell. load is what the store had (taken over). NULL: err says why. */
@@ -45,7 +45,8 @@ struct shell *shell_new(const struct shell_config *c, const struct ports *p, str
 void shell_free(struct shell *sh);
 
 /* From the membership adapter. present: nodes whose clusterd is in the cpg group; ring: nodes in corosync's
- * ring; quorate: libquorum V1's word for exactly this ring (false while unknown). view grows with each call. */
+ * ring; quorate: libquorum V1's word for exactly this ring (false while unknown). view grows with each call.
+ */
 void shell_view(struct shell *sh, node_set present, node_set ring, bool quorate, uint64_t view);
 void shell_message(struct shell *sh, uint32_t from, const void *data, size_t len);
 void shell_run_done(struct shell *sh, uint64_t id, const struct run_result *r);

@@ -18,7 +18,8 @@ struct err {
         0, "", ""                                                                                            \
     }
 
-/* Sets the code and the message; clears the hint. Returns rc, so that `return err_set(e, RC_X, …)` reads well. */
+/* Sets the code and the message; clears the hint. Returns rc, so that `return err_set(e, RC_X, …)` reads
+ * well. */
 int err_set(struct err *e, int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Adds what the reader can do. */
 void err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -31,8 +31,8 @@ static uint64_t load_le(const uint8_t *p, size_t n)
 struct hash hash_bytes(struct hash seed, const void *data, size_t len)
 {
     uint64_t k0 = 0x636c757374657264ULL ^ seed.lo, k1 = 0x6a6f75726e616c31ULL ^ seed.hi;
-    uint64_t v[4] = {0x736f6d6570736575ULL ^ k0, 0x646f72616e646f6dULL ^ k1 ^ 0xee, 0x6c7967656e657261ULL ^ k0,
-                     0x7465646279746573ULL ^ k1};
+    uint64_t v[4] = {0x736f6d6570736575ULL ^ k0, 0x646f72616e646f6dULL ^ k1 ^ 0xee,
+                     0x6c7967656e657261ULL ^ k0, 0x7465646279746573ULL ^ k1};
     const uint8_t *p = data;
     struct hash h;
     size_t left = len;

@@ -13,7 +13,7 @@
 
 /* What an event did. */
 struct applied {
-    int rc;         /* 0; RC_REFUSED, RC_NOT_FOUND, RC_USAGE …: rejected, the state is unchanged but for index/time */
+    int rc; /* 0; RC_REFUSED, RC_NOT_FOUND, RC_USAGE …: rejected, the state is unchanged but for index/time */
     struct err err; /* why it was rejected */
     bool duplicate; /* seen before (same session and seq); changed nothing */
     uint64_t op;    /* operation that the command began, or 0 */
@@ -38,8 +38,8 @@ struct decisions {
 void decisions_fini(struct decisions *d);
 
 /* Appends to out what should be proposed now; nothing when there is nothing to do. Level-triggered: call it
- * again only after all that it proposed has been applied. At most DECISIONS_MAX at a time (the rest comes with
- * the next call). Returns 0 or RC_NO_MEMORY. */
+ * again only after all that it proposed has been applied. At most DECISIONS_MAX at a time (the rest comes
+ * with the next call). Returns 0 or RC_NO_MEMORY. */
 #define DECISIONS_MAX 256
 int core_decide(const struct state *s, const struct world *w, struct decisions *out);
 

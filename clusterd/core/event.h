@@ -19,63 +19,66 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NAME_SIZE 64                 /* names of nodes, VMs, volumes, …, with their NUL */
-#define TEXT_SIZE 256                /* a why, an error, with its NUL */
-#define EVENT_TEXT_MAX (48 * 1024)   /* bytes of `text`: a domain XML, an agent's exit reason */
-#define EVENT_KV_MAX 1024            /* pairs in one event */
-#define EVENT_VALUE_MAX 4096         /* bytes of one value */
-#define EVENT_FORMAT 1               /* version of the encoding */
+#define NAME_SIZE       64          /* names of nodes, VMs, volumes, …, with their NUL */
+#define TEXT_SIZE       384         /* a why, an error, with its NUL */
+#define EVENT_TEXT_MAX  (48 * 1024) /* bytes of `text`: a domain XML, an agent's exit reason */
+#define EVENT_KV_MAX    1024        /* pairs in one event */
+#define EVENT_VALUE_MAX 4096        /* bytes of one value */
+#define EVENT_FORMAT    1           /* version of the encoding */
 
 /* X(kind, key in the audit trail, who, fields used) */
-#define EVENT_LIST(X)                                                                                         \
+#define EVENT_LIST(X)                                                                                        \
     /* by the shell, out of the journal's OPEN entry: origin, session, num = term, kv boot */                \
-    X(EV_OPEN, "term-open", 'D')                                                                              \
+    X(EV_OPEN, "term-open", 'D')                                                                             \
     /* a daemon is there: node, session, kv name boot memory_mib cpus feature_level version */               \
-    X(EV_NODE_UP, "node-up", 'F')                                                                             \
+    X(EV_NODE_UP, "node-up", 'F')                                                                            \
     /* node; num: 0 = clusterd gone while corosync stays (N2), 1 = out of the membership */                  \
-    X(EV_NODE_LOST, "node-lost", 'D')                                                                         \
+    X(EV_NODE_LOST, "node-lost", 'D')                                                                        \
     /* "empty, leaving" (N2): node */                                                                        \
-    X(EV_NODE_LEFT, "node-left", 'F')                                                                         \
+    X(EV_NODE_LEFT, "node-left", 'F')                                                                        \
     /* what runs on a node (C3): node, index = applied and acted upon up to here, num = term,                \
        flag complete: VMs that are not listed are absent; kv uuid = obs_state key */                         \
-    X(EV_INVENTORY, "inventory", 'F')                                                                         \
+    X(EV_INVENTORY, "inventory", 'F')                                                                        \
     /* id = job, node, num = 0 or an OCF/agent exit code, obs, text = exit reason, kv = what it printed */   \
-    X(EV_JOB_RESULT, "job-result", 'F')                                                                       \
+    X(EV_JOB_RESULT, "job-result", 'F')                                                                      \
     /* num = deadline kind, id, index as in struct deadline */                                               \
-    X(EV_DEADLINE, "deadline", 'D')                                                                           \
+    X(EV_DEADLINE, "deadline", 'D')                                                                          \
     /* start a job: num = job kind, node = executor, to, subject = VM, volume or fence device, id = op */    \
-    X(EV_JOB, "job", 'D')                                                                                     \
-    /* begin an operation that nobody commanded: num = op kind, subject = VM, node = from, to, id = parent */ \
-    X(EV_OP_BEGIN, "op-begin", 'D')                                                                           \
-    /* id = op, num = op state, text = error */                                                               \
-    X(EV_OP_END, "op-end", 'D')                                                                               \
+    X(EV_JOB, "job", 'D')                                                                                    \
+    /* begin an operation that nobody commanded: num = op kind, subject = VM, node = from, to, id = parent   \
+     */                                                                                                      \
+    X(EV_OP_BEGIN, "op-begin", 'D')                                                                          \
+    /* id = op, num = op state, text = error */                                                              \
+    X(EV_OP_END, "op-end", 'D')                                                                              \
     /* C6: subject = VM, its saved state is consumed: from now on it is never restored again */              \
-    X(EV_CONSUME, "saved-state-consumed", 'D')                                                                \
+    X(EV_CONSUME, "saved-state-consumed", 'D')                                                               \
     /* C6: subject = VM, its saved state is void (a cold start follows) */                                   \
-    X(EV_VOID, "saved-state-void", 'D')                                                                       \
-    /* subject = VM, to = its new owner; nothing runs */                                                      \
-    X(EV_ASSIGN, "assign", 'D')                                                                               \
-    /* node is empty now: its mode becomes drained */                                                         \
-    X(EV_NODE_DRAINED, "node-drained", 'D')                                                                   \
+    X(EV_VOID, "saved-state-void", 'D')                                                                      \
+    /* subject = VM, to = its new owner; nothing runs */                                                     \
+    X(EV_ASSIGN, "assign", 'D')                                                                              \
+    /* node is empty now: its mode becomes drained */                                                        \
+    X(EV_NODE_DRAINED, "node-drained", 'D')                                                                  \
+    /* N3: an operator's confirmation holds: node, id = its op */                                            \
+    X(EV_NODE_DOWN, "node-confirmed-down", 'D')                                                              \
     /* commands; subject is the object's name, kv the arguments as on the command line */                    \
-    X(EV_CMD_OPTION_SET, "option-set", 'C')           /* kv */                                                \
-    X(EV_CMD_NODE_DRAIN, "node-drain", 'C')           /* node; kv mode=live|quick, blocked=… */               \
-    X(EV_CMD_NODE_RESUME, "node-resume", 'C')         /* node; kv failback=now|no */                          \
-    X(EV_CMD_NODE_FENCE, "node-fence", 'C')           /* node */                                              \
-    X(EV_CMD_NODE_CONFIRM_DOWN, "node-confirm-down", 'C') /* node; flag force */                              \
-    X(EV_CMD_VM_ADD, "vm-add", 'C')                   /* subject, text = domain XML, kv of vm_spec + settings */ \
-    X(EV_CMD_VM_REMOVE, "vm-remove", 'C')             /* subject */                                           \
-    X(EV_CMD_VM_SET, "vm-set", 'C')                   /* subject, kv */                                       \
-    X(EV_CMD_VM_START, "vm-start", 'C')               /* subject; to = node or 0 */                           \
-    X(EV_CMD_VM_STOP, "vm-stop", 'C')                 /* subject; flag force, flag save */                    \
-    X(EV_CMD_VM_RESET, "vm-reset", 'C')               /* subject */                                           \
-    X(EV_CMD_VM_MIGRATE, "vm-migrate", 'C')           /* subject; to = node or 0; kv mode=live|quick */       \
-    X(EV_CMD_VOLUME_ADD, "volume-add", 'C')           /* subject; kv type source */                           \
-    X(EV_CMD_VOLUME_REMOVE, "volume-remove", 'C')     /* subject */                                           \
-    X(EV_CMD_FENCE_ADD, "fence-add", 'C')             /* subject; num = level; kv agent, nodes=1,2 , param.K */ \
-    X(EV_CMD_FENCE_REMOVE, "fence-remove", 'C')       /* subject */                                           \
-    X(EV_CMD_FENCE_TEST, "fence-test", 'C')           /* subject */                                           \
-    X(EV_CMD_OP_CANCEL, "op-cancel", 'C')             /* id = op */
+    X(EV_CMD_OPTION_SET, "option-set", 'C')               /* kv */                                           \
+    X(EV_CMD_NODE_DRAIN, "node-drain", 'C')               /* node; kv mode=live|quick, blocked=… */        \
+    X(EV_CMD_NODE_RESUME, "node-resume", 'C')             /* node; kv failback=now|no */                     \
+    X(EV_CMD_NODE_FENCE, "node-fence", 'C')               /* node */                                         \
+    X(EV_CMD_NODE_CONFIRM_DOWN, "node-confirm-down", 'C') /* node; flag force */                             \
+    X(EV_CMD_VM_ADD, "vm-add", 'C')               /* subject, text = domain XML, kv of vm_spec + settings */ \
+    X(EV_CMD_VM_REMOVE, "vm-remove", 'C')         /* subject */                                              \
+    X(EV_CMD_VM_SET, "vm-set", 'C')               /* subject, kv */                                          \
+    X(EV_CMD_VM_START, "vm-start", 'C')           /* subject; to = node or 0 */                              \
+    X(EV_CMD_VM_STOP, "vm-stop", 'C')             /* subject; flag force, flag save */                       \
+    X(EV_CMD_VM_RESET, "vm-reset", 'C')           /* subject */                                              \
+    X(EV_CMD_VM_MIGRATE, "vm-migrate", 'C')       /* subject; to = node or 0; kv mode=live|quick */          \
+    X(EV_CMD_VOLUME_ADD, "volume-add", 'C')       /* subject; kv type source path */                         \
+    X(EV_CMD_VOLUME_REMOVE, "volume-remove", 'C') /* subject */                                              \
+    X(EV_CMD_FENCE_ADD, "fence-add", 'C')         /* subject; num = level; kv agent, nodes=1,2 , param.K */  \
+    X(EV_CMD_FENCE_REMOVE, "fence-remove", 'C')   /* subject */                                              \
+    X(EV_CMD_FENCE_TEST, "fence-test", 'C')       /* subject */                                              \
+    X(EV_CMD_OP_CANCEL, "op-cancel", 'C')         /* id = op */
 
 enum event_kind {
     EV_NONE = 0,
@@ -87,8 +90,10 @@ enum event_kind {
 
 /* Flags of an event. */
 #define EVF_COMPLETE 1u /* EV_INVENTORY: all that runs is listed */
-#define EVF_FORCE 2u
-#define EVF_SAVE 4u
+#define EVF_FORCE    2u
+#define EVF_SAVE     4u
+#define EVF_PAUSED   8u  /* JOB_MIGRATE: the target arrives paused (C5) */
+#define EVF_HELD     16u /* JOB_LOCK_TRY: the lock is held on node `to`, so it must be refused (C5) */
 
 /* What is known of one VM on one node (C3). Only OBS_ABSENT frees a claim. */
 enum obs_state {
@@ -110,17 +115,18 @@ struct event {
     enum event_kind kind;
     uint32_t origin;  /* node that proposed it */
     uint64_t session; /* that node's daemon session */
-    uint64_t seq;     /* number of the request in that session, from 1; 0: the coordinator's own (never repeated) */
-    int64_t time_ms;  /* wall clock at the coordinator, for people and windows; no safety rests on it */
+    uint64_t
+        seq; /* number of the request in that session, from 1; 0: the coordinator's own (never repeated) */
+    int64_t time_ms; /* wall clock at the coordinator, for people and windows; no safety rests on it */
     uint32_t flags;
     uint32_t node, to;
     uint64_t id, index, num;
     enum obs_state obs;
     char subject[NAME_SIZE];
-    char by[NAME_SIZE];   /* who asked ("root@node1"); empty for the cluster itself */
-    char why[TEXT_SIZE];  /* decisions: the rule that fired and the values that it saw */
-    char *text;           /* owned; NULL when empty */
-    struct kv *kv;        /* owned */
+    char by[NAME_SIZE];  /* who asked ("root@node1"); empty for the cluster itself */
+    char why[TEXT_SIZE]; /* decisions: the rule that fired and the values that it saw */
+    char *text;          /* owned; NULL when empty */
+    struct kv *kv;       /* owned */
     unsigned kvs;
 };
 
@@ -134,7 +140,8 @@ const char *event_get(const struct event *e, const char *key);
 /* The value as a number; dflt when absent or not a whole number. */
 uint64_t event_get_u64(const struct event *e, const char *key, uint64_t dflt);
 int event_set_text(struct event *e, const char *text);
-/* Appends the encoding to b; decode is its inverse, total on garbage: RC_CORRUPT and *e initialised, empty. */
+/* Appends the encoding to b; decode is its inverse, total on garbage: RC_CORRUPT and *e initialised, empty.
+ */
 void event_encode(const struct event *e, struct buf *b);
 int event_decode(struct event *e, const void *data, size_t len, struct err *err);
 const char *event_key(enum event_kind k);

@@ -12,10 +12,12 @@
 
 /* X(field, default, min, max, help) for numbers */
 #define OPTION_NUMBERS(X)                                                                                    \
-    X(no_quorum_timeout_ms, 30000, 5000, 3600000, "a node without quorum has ended its VMs within this time")   \
+    X(no_quorum_timeout_ms, 30000, 5000, 3600000,                                                            \
+      "a node without quorum has ended its VMs within this time")                                            \
     X(migrations_per_node, 2, 1, 64, "simultaneous migrations from or to one node")                          \
     X(starts_per_node, 4, 1, 256, "simultaneous starts on one node")                                         \
-    X(restart_grace_ms, 15000, 0, 600000, "a node whose clusterd is gone while corosync stays is unclean after this")  \
+    X(restart_grace_ms, 15000, 0, 600000,                                                                    \
+      "a node whose clusterd is gone while corosync stays is unclean after this")                            \
     X(startup_grace_ms, 30000, 0, 3600000, "after a cold start, absent nodes are not fenced before this")    \
     X(monitor_interval_ms, 10000, 1000, 600000, "how often each node looks at what it runs")                 \
     X(vm_overhead_mib, 128, 0, 65536, "memory of a VM's QEMU beyond the guest's")                            \
@@ -25,14 +27,17 @@
 /* X(field, default, "choice|choice", help) for words; the field holds the choice's number, from 0 */
 #define OPTION_WORDS(X)                                                                                      \
     X(no_quorum, 0, "stop", "what a node without quorum does with its VMs")                                  \
-    X(quick_priority, 1, "none|low|medium|high", "VMs of this priority and below move by quick migration in a drain")
+    X(quick_priority, 1, "none|low|medium|high",                                                             \
+      "VMs of this priority and below move by quick migration in a drain")
 
 #define VM_NUMBERS(X)                                                                                        \
     X(restart_limit, 5, 0, 1000, "restarts within the window, then it stays failed")                         \
     X(restart_window_ms, 3600000, 1000, 604800000, "the window")                                             \
     X(start_timeout_ms, 120000, 1000, 3600000, "a start is ended after this")                                \
-    X(stop_timeout_ms, 90000, 1000, 3600000, "a stop is ended after this; the guest has most of it to shut down") \
-    X(migrate_timeout_ms, 1800000, 1000, 86400000, "a migration is ended after this; the VM stays on its source")
+    X(stop_timeout_ms, 90000, 1000, 3600000,                                                                 \
+      "a stop is ended after this; the guest has most of it to shut down")                                   \
+    X(migrate_timeout_ms, 1800000, 1000, 86400000,                                                           \
+      "a migration is ended after this; the VM stays on its source")
 #define VM_WORDS(X)                                                                                          \
     X(priority, 2, "none|low|medium|high", "order of restarts and moves; none: never restarted by itself")   \
     X(on_guest_shutdown, 0, "stay|restart", "when the guest shuts itself down")                              \

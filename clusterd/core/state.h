@@ -11,13 +11,13 @@
 #include "core/event.h"
 #include "core/options.h"
 
-#define NODES_MAX 64
-#define NODE_BIT(id) (UINT64_C(1) << ((id) - 1))
-#define CLAIMS_MAX 4 /* two by rule (source, target); more only when surprises are found running */
-#define OPS_KEPT 256 /* ended operations that stay visible */
-#define DISKS_MAX 64
+#define NODES_MAX    64
+#define NODE_BIT(id) (UINT64_C(1) << ((id)-1))
+#define CLAIMS_MAX   4   /* two by rule (source, target); more only when surprises are found running */
+#define OPS_KEPT     256 /* ended operations that stay visible */
+#define DISKS_MAX    64
 #define NETWORKS_MAX 32
-#define PATH_SIZE 256
+#define PATH_SIZE    256
 
 typedef uint64_t node_set;
 
@@ -36,18 +36,19 @@ struct node {
     char name[NAME_SIZE];
     enum node_state state;
     enum node_mode mode;
-    uint64_t session;      /* of the daemon that is or was last there; 0: none */
-    uint64_t seq;          /* highest request of that session that was applied */
-    char boot[40];         /* boot id of the host */
-    uint64_t memory_mib;   /* what VMs may use */
+    uint64_t session;    /* of the daemon that is or was last there; 0: none */
+    uint64_t seq;        /* highest request of that session that was applied */
+    char boot[40];       /* boot id of the host */
+    uint64_t memory_mib; /* what VMs may use */
     uint32_t cpus, feature_level;
     uint64_t inventory_term; /* term of the last complete inventory of this session; 0: none */
-    uint64_t loss;         /* id (index) of the running loss; 0: not lost */
-    uint32_t fence_tries;  /* for that loss */
-    bool fence_wait;       /* the pause after a failed try runs (deadline DL_FENCE) */
-    bool fence_wanted;     /* an operator asked for it though the node is there */
-    char error[TEXT_SIZE]; /* last failure of a fence, for status and explain */
-    uint64_t op;           /* running drain or resume, or 0 */
+    uint64_t loss;           /* id (index) of the running loss; 0: not lost */
+    uint32_t fence_tries;    /* for that loss */
+    bool fence_wait;         /* the pause after a failed try runs (deadline DL_FENCE) */
+    bool fence_wanted;       /* an operator asked for it: it may not come back before that is done */
+    bool fenced;             /* it is offline because a fence was confirmed */
+    char error[TEXT_SIZE];   /* last failure of a fence, for status and explain */
+    uint64_t op;             /* running drain or resume, or 0 */
 };
 
 enum vm_wanted { WANT_STOPPED, WANT_RUNNING, WANT_SAVED, WANT_PAUSED };
@@ -63,8 +64,8 @@ struct claim {
 
 /* C6. */
 struct saved_state {
-    uint64_t tag;   /* id of the job that saved it; 0: there is none */
-    bool consumed;  /* a restored QEMU may have run since: never restore it again (S7) */
+    uint64_t tag;  /* id of the job that saved it; 0: there is none */
+    bool consumed; /* a restored QEMU may have run since: never restore it again (S7) */
     char path[PATH_SIZE];
 };
 
@@ -76,23 +77,23 @@ struct vm {
     uint64_t memory_mib;
     uint32_t cpus;
     unsigned disks, networks;
-    char (*disk)[PATH_SIZE];       /* owned; absolute paths below a shared volume's path */
-    char (*network)[NAME_SIZE];    /* owned; "network:NAME" or "bridge:NAME" */
-    struct vm_settings set;        /* options.h */
+    char (*disk)[PATH_SIZE];    /* owned; absolute paths below a shared volume's path */
+    char (*network)[NAME_SIZE]; /* owned; "network:NAME" or "bridge:NAME" */
+    struct vm_settings set;     /* options.h */
     enum vm_wanted wanted;
-    uint32_t owner;                /* node that runs it or would start it; 0: not placed yet */
-    uint32_t home;                 /* node that a drain took it from; 0: none */
+    uint32_t owner; /* node that runs it or would start it; 0: not placed yet */
+    uint32_t home;  /* node that a drain took it from; 0: none */
     struct claim claim[CLAIMS_MAX];
     unsigned claims;
     struct saved_state saved;
-    uint64_t op;                   /* running operation or 0 */
-    uint64_t job;                  /* job in flight or 0 */
-    bool wait;                     /* the pause before a next try runs (deadline DL_VM) */
-    uint32_t tries;                /* failed tries in a row; resets when it runs */
-    uint32_t restarts;             /* restarts within the window that began at restart_since_ms */
+    uint64_t op;       /* running operation or 0 */
+    uint64_t job;      /* job in flight or 0 */
+    bool wait;         /* the pause before a next try runs (deadline DL_VM) */
+    uint32_t tries;    /* failed tries in a row; resets when it runs */
+    uint32_t restarts; /* restarts within the window that began at restart_since_ms */
     int64_t restart_since_ms;
-    uint64_t changed;              /* index of the last entry that touched it */
-    char error[TEXT_SIZE];         /* last failure */
+    uint64_t changed;      /* index of the last entry that touched it */
+    char error[TEXT_SIZE]; /* last failure */
 };
 
 struct volume {
@@ -100,11 +101,14 @@ struct volume {
     char type[NAME_SIZE]; /* "directory" */
     char source[PATH_SIZE];
     char path[PATH_SIZE];
-    node_set online;   /* nodes where it is mounted and was written to in this session */
-    node_set busy;     /* nodes with a job for it in flight */
-    node_set wait;     /* nodes where the pause after a failure runs (deadline DL_VOLUME) */
-    node_set proven[NODES_MAX + 1]; /* C5: bit b of [a]: image locks of a were seen to hold against b */
-    uint32_t prover;   /* C5: node whose lock is held for the proof in progress; 0: none */
+    node_set online;                 /* nodes where it is mounted and was written to in this session */
+    node_set busy;                   /* nodes with a job for it in flight */
+    node_set wait;                   /* nodes where the pause after a failure runs (deadline DL_VOLUME) */
+    node_set proven[NODES_MAX + 1];  /* C5: bit b of [a]: image locks of a were seen to hold against b */
+    uint32_t prover;                 /* C5: node whose lock the proof in progress is about; 0: none */
+    bool holding;                    /* its lock-hold job is in flight */
+    node_set refused, granted;       /* nodes that were refused while it held; that got the lock afterwards */
+    node_set unproven;               /* nodes for which the proof failed: not tried again while they are up */
     uint64_t size_bytes, free_bytes; /* as last reported by a node */
     bool removing;
     char error[TEXT_SIZE];
@@ -120,9 +124,20 @@ struct fence_device {
 };
 
 enum op_kind {
-    OP_NONE, OP_START, OP_STOP, OP_SAVE, OP_RESET, OP_LIVE, OP_QUICK, OP_MOVE, /* of a VM */
-    OP_DRAIN, OP_RESUME, OP_FENCE, OP_CONFIRM,                                 /* of a node */
-    OP_FENCE_TEST, OP_VOLUME_REMOVE,
+    OP_NONE,
+    OP_START,
+    OP_STOP,
+    OP_SAVE,
+    OP_RESET,
+    OP_LIVE,
+    OP_QUICK,
+    OP_MOVE, /* of a VM */
+    OP_DRAIN,
+    OP_RESUME,
+    OP_FENCE,
+    OP_CONFIRM, /* of a node */
+    OP_FENCE_TEST,
+    OP_VOLUME_REMOVE,
     OP_KINDS
 };
 enum op_state { OPS_QUEUED, OPS_RUNNING, OPS_DONE, OPS_FAILED, OPS_CANCELLED, OPS_TIMED_OUT, OPS_STATES };
@@ -133,16 +148,16 @@ struct op {
     enum op_state state;
     char subject[NAME_SIZE]; /* VM, fence device or volume; empty for a node's */
     uint32_t from, to;
-    uint32_t node;           /* node operations: which */
-    uint64_t parent;         /* drain or resume that it serves, or 0 */
-    uint32_t phase;          /* see mobility.c */
-    node_set tried;          /* nodes where it failed */
+    uint32_t node;   /* node operations: which */
+    uint64_t parent; /* drain or resume that it serves, or 0 */
+    uint32_t phase;  /* see mobility.c */
+    node_set tried;  /* nodes where it failed */
     uint32_t tries;
-    uint32_t flags;          /* EVF_FORCE, EVF_SAVE */
-    enum migration_mode mode; /* as asked: auto, live, quick */
-    char blocked[16];        /* drain: wait, quick, shutdown */
-    bool recovery;           /* begun by the cluster after a loss or a crash */
-    bool cancel;             /* asked to end */
+    uint32_t flags;               /* EVF_FORCE, EVF_SAVE */
+    enum migration_mode mode;     /* as asked: auto, live, quick */
+    char blocked[16];             /* drain: wait, quick, shutdown */
+    bool recovery;                /* begun by the cluster after a loss or a crash */
+    bool cancel;                  /* asked to end */
     int64_t started_ms, ended_ms; /* wall clock; ended 0 while it runs */
     char by[NAME_SIZE];
     char why[TEXT_SIZE], error[TEXT_SIZE];
@@ -150,13 +165,20 @@ struct op {
 
 enum job_kind {
     JOB_NONE,
-    JOB_START, JOB_STOP, JOB_SAVE, JOB_RESTORE, JOB_RESUME, JOB_RESET,
-    JOB_MIGRATE,        /* on the source */
-    JOB_PROBE,          /* looks at one VM on one node and reports */
-    JOB_FENCE,          /* off, confirmed by status (node = executor, to = target) */
-    JOB_FENCE_STATUS,   /* num: 0 on, 2 off */
-    JOB_VOLUME_START, JOB_VOLUME_STOP,
-    JOB_LOCK_HOLD, JOB_LOCK_TRY, JOB_LOCK_RELEASE, /* C5's proof */
+    JOB_START,
+    JOB_STOP,
+    JOB_SAVE,
+    JOB_RESTORE,
+    JOB_RESUME,
+    JOB_RESET,
+    JOB_MIGRATE,      /* on the source */
+    JOB_PROBE,        /* looks at one VM on one node and reports */
+    JOB_FENCE,        /* off, confirmed by status (node = executor, to = target) */
+    JOB_FENCE_STATUS, /* num: 0 on, 2 off */
+    JOB_VOLUME_START,
+    JOB_VOLUME_STOP,
+    JOB_LOCK_HOLD,
+    JOB_LOCK_TRY,
     JOB_KINDS
 };
 
@@ -169,35 +191,35 @@ struct job {
     uint64_t op, loss;
     uint32_t flags;
     uint32_t timeout_ms;
-    bool orphan;      /* its executor's daemon is gone, the agent may live (fence jobs: N1) */
+    bool orphan; /* its executor's daemon is gone, the agent may live (fence jobs: N1) */
     char subject[NAME_SIZE];
 };
 
 struct state {
     char cluster[NAME_SIZE];
-    uint64_t term, index;     /* of the last applied entry */
-    int64_t time_ms;          /* its wall clock */
-    uint32_t coordinator;     /* node that opened the term */
-    bool startup;             /* the coordinator itself has just booted: absent nodes get time to come (DL_STARTUP) */
+    uint64_t term, index; /* of the last applied entry */
+    int64_t time_ms;      /* its wall clock */
+    uint32_t coordinator; /* node that opened the term */
+    bool startup; /* the coordinator itself has just booted: absent nodes get time to come (DL_STARTUP) */
     struct options opt;
     struct node node[NODES_MAX + 1]; /* by id; [0] unused */
-    struct vm **vm;           /* sorted by name */
-    struct vm **by_uuid;      /* the same, sorted by uuid */
+    struct vm **vm;                  /* sorted by name */
+    struct vm **by_uuid;             /* the same, sorted by uuid */
     unsigned vms, vms_cap;
     struct volume **volume;
     unsigned volumes;
     struct fence_device **fence;
     unsigned fences;
-    struct op *op;            /* by id, running and the last OPS_KEPT ended ones */
+    struct op *op; /* by id, running and the last OPS_KEPT ended ones */
     unsigned ops, ops_cap;
-    struct job *job;          /* in flight, by id */
+    struct job *job; /* in flight, by id */
     unsigned jobs, jobs_cap;
 };
 
 struct state *state_new(const char *cluster_name);
 void state_free(struct state *s);
 
-struct node *state_node(const struct state *s, uint32_t id);           /* NULL when the slot is free */
+struct node *state_node(const struct state *s, uint32_t id); /* NULL when the slot is free */
 struct node *state_node_by_name(const struct state *s, const char *name);
 struct vm *state_vm(const struct state *s, const char *name);
 struct vm *state_vm_by_uuid(const struct state *s, const char *uuid);
@@ -205,7 +227,7 @@ struct volume *state_volume(const struct state *s, const char *name);
 struct fence_device *state_fence(const struct state *s, const char *name);
 struct op *state_op(const struct state *s, uint64_t id);
 struct job *state_job(const struct state *s, uint64_t id);
-struct claim *vm_claim(const struct vm *vm, uint32_t node);            /* NULL: no claim there */
+struct claim *vm_claim(const struct vm *vm, uint32_t node); /* NULL: no claim there */
 node_set vm_claim_set(const struct vm *vm);
 
 /* A snapshot: encode appends, decode builds a new state (owned by the caller) or sets err (RC_CORRUPT). */
@@ -220,7 +242,8 @@ const char *node_mode_key(enum node_mode m);
 const char *vm_state_key(const struct state *s, const struct vm *vm);
 const char *vm_wanted_key(enum vm_wanted w);
 const char *priority_key(enum priority p);
-const char *op_kind_key(enum op_kind k); /* start stop save reset live-migrate quick-migrate move drain resume fence … */
+const char *
+op_kind_key(enum op_kind k); /* start stop save reset live-migrate quick-migrate move drain resume fence … */
 const char *op_state_key(enum op_state st);
 const char *job_kind_key(enum job_kind k);
 /* The node that the VM runs on or moves from; 0 when none. */

@@ -28,10 +28,10 @@ struct history_row {
     char text[512], why[TEXT_SIZE];
 };
 struct history_filter {
-    uint64_t after_index; /* rows with a greater index */
-    int64_t since_ms;     /* 0: any */
+    uint64_t after_index;  /* rows with a greater index */
+    int64_t since_ms;      /* 0: any */
     const char *vm, *node; /* NULL: any */
-    unsigned limit;       /* the newest `limit` rows of those, oldest first */
+    unsigned limit;        /* the newest `limit` rows of those, oldest first */
 };
 
 struct store_port {
@@ -63,26 +63,28 @@ struct store_port {
 
 /* A program to run: an OCF agent's action or a fence agent's. */
 struct run_spec {
-    uint64_t id;         /* unique in this process; the answer names it */
-    bool fence;          /* a fence agent: parameters go to its standard input */
-    const char *agent;   /* "VirtualMachine", "SharedVolume", or "fence_ipmilan" */
-    const char *action;  /* "start", "migrate_to", …, "off", "status" */
-    const char *serial;  /* programs with the same word run one after the other; NULL: at once */
-    uint32_t timeout_ms; /* then it is killed, and the result says so */
+    uint64_t id;            /* unique in this process; the answer names it */
+    bool fence;             /* a fence agent: parameters go to its standard input */
+    const char *agent;      /* "VirtualMachine", "SharedVolume", or "fence_ipmilan" */
+    const char *action;     /* "start", "migrate_to", …, "off", "status" */
+    const char *serial;     /* programs with the same word run one after the other; NULL: at once */
+    uint32_t timeout_ms;    /* then it is killed, and the result says so */
     const struct kv *param; /* borrowed during the call */
     unsigned params;
-    const char *xml_uuid, *xml; /* when not NULL: written to a file first, whose path becomes OCF_RESKEY_config */
+    const char *xml_uuid,
+        *xml; /* when not NULL: written to a file first, whose path becomes OCF_RESKEY_config */
 };
 struct run_result {
-    bool started;     /* false: the program could not even be started (reason says why) */
+    bool started; /* false: the program could not even be started (reason says why) */
     bool timed_out;
-    int code;         /* its exit code */
+    int code;               /* its exit code */
     char reason[TEXT_SIZE]; /* the last ocf-exit-reason, or what else is known; word for word */
-    const char *output; /* its standard output, cut at 64 KiB, valid during the call */
+    const char *output;     /* its standard output, cut at 64 KiB, valid during the call */
 };
 struct runner_port {
     void *ctx;
-    /* Starts it, or queues it when too many run; answers by shell_run_done, always later, never from inside. */
+    /* Starts it, or queues it when too many run; answers by shell_run_done, always later, never from inside.
+     */
     int (*run)(void *ctx, const struct run_spec *spec);
     void (*cancel)(void *ctx, uint64_t id); /* kills it; its result still comes */
     /* Agents of an earlier daemon on this host that still live (they hold the lock that we hand down, C3). */
@@ -91,8 +93,8 @@ struct runner_port {
 
 struct clock_port {
     void *ctx;
-    uint64_t (*now_ms)(void *ctx);  /* CLOCK_BOOTTIME: deadlines */
-    int64_t (*wall_ms)(void *ctx);  /* for people */
+    uint64_t (*now_ms)(void *ctx); /* CLOCK_BOOTTIME: deadlines */
+    int64_t (*wall_ms)(void *ctx); /* for people */
     uint64_t (*random)(void *ctx);
 };
 

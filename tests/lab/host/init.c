@@ -27,9 +27,9 @@ static const char *const state_names[] = {"stopped", "waiting", "starting", "rea
 
 struct service {
     char *name;
-    char *after;    /* comma-separated names that must be ready first, or "-" */
-    bool restart;   /* restarted after a death that nobody asked for */
-    bool notifies;  /* says READY=1; otherwise it counts as ready once it runs */
+    char *after;   /* comma-separated names that must be ready first, or "-" */
+    bool restart;  /* restarted after a death that nobody asked for */
+    bool notifies; /* says READY=1; otherwise it counts as ready once it runs */
     char *argv[ARGS_MAX + 1];
     int notify_fd;
     enum state state;
@@ -241,7 +241,8 @@ static void answer_status(int fd)
                 services[i].starts);
 }
 
-/* status | start NAME | stop NAME | kill NAME. Answers at once; who wants the end of it asks for the status. */
+/* status | start NAME | stop NAME | kill NAME. Answers at once; who wants the end of it asks for the status.
+ */
 static void obey(int fd)
 {
     char line[128] = "", verb[16] = "", name[64] = "";

@@ -1,10 +1,10 @@
 /* lab-power: a host's power supply, as its BMC and `lab crash` see it.
  *
- *   lab-power cut HOST-DIR...     the hosts die at once (with --volumes also what was not synced on the volumes)
- *   lab-power chassis HOST-DIR get|set|check power|reset ...   ipmi_sim's chassis_control script
+ *   lab-power cut HOST-DIR...     the hosts die at once (with --volumes also what was not synced on the
+ * volumes) lab-power chassis HOST-DIR get|set|check power|reset ...   ipmi_sim's chassis_control script
  *
- * A power cut loses what was not synced (SIGKILL alone would keep the page cache): the host's ext4 is shut down
- * without flushing its journal, and the next boot replays what had reached the disk. */
+ * A power cut loses what was not synced (SIGKILL alone would keep the page cache): the host's ext4 is shut
+ * down without flushing its journal, and the next boot replays what had reached the disk. */
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -22,11 +22,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define EXT4_IOC_SHUTDOWN          _IOR('X', 125, uint32_t)
+#define EXT4_IOC_SHUTDOWN           _IOR('X', 125, uint32_t)
 #define EXT4_GOING_FLAGS_NOLOGFLUSH 0x2
-#define VOLUMES_MAX                16
-#define HOSTS_MAX                  64
-#define DEATH_DEADLINE_MS          10000
+#define VOLUMES_MAX                 16
+#define HOSTS_MAX                   64
+#define DEATH_DEADLINE_MS           10000
 
 struct host {
     const char *dir;
@@ -70,7 +70,8 @@ static int write_power(const char *dir, const char *text)
     return 0;
 }
 
-/* The cable goes first, so that the dying host's kernel says goodbye to nobody. Runs in the lab's namespace. */
+/* The cable goes first, so that the dying host's kernel says goodbye to nobody. Runs in the lab's namespace.
+ */
 static void link_down(const char *dir)
 {
     const char *name = strrchr(dir, '/');

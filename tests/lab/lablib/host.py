@@ -70,6 +70,8 @@ class Host:
         self._write("conf/services", self._services())
         if not self.lab.kvm:
             self._write("conf/no-kvm", "")
+        if not self.lab.clusterd:
+            self._write("conf/bind-volumes", "")
         self.disk.create(DISK_MIB, 8192)
 
     def _write(self, name, text):
@@ -79,7 +81,7 @@ class Host:
         lines = SERVICES.splitlines(keepends=True)
         if not self.lab.vms:
             lines = [line.replace(",libvirtd", "") for line in lines if not line.startswith(("libvirtd", "virtlogd"))]
-        if not self.lab.clusterd():
+        if not self.lab.clusterd:
             lines = [line for line in lines if not line.startswith("clusterd")]
         return "".join(lines)
 

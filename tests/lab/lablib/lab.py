@@ -6,15 +6,18 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
-from . import net
+from . import cluster, guest, net
 from .cgroup import Cgroup
+from .collector import ask
 from .host import Host
 from .loop import Disk, detach_below
 from .shell import LabError, run, wait_until
 
 BASE = pathlib.Path("/var/tmp/clusterd-lab")
 CACHE = pathlib.Path("/var/cache/clusterd-lab")
+HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = pathlib.Path(__file__).resolve().parents[3]
 VOLUME_MIB = 16384
 
@@ -70,7 +73,8 @@ class Lab:
 
     def _configure(self, settings):
         self.settings = settings
-        self.vms, self.kvm, self.build = settings["vms"], settings["kvm"], pathlib.Path(settings["build"])
+        self.vms, self.clusterd, self.kvm = settings["vms"], settings["clusterd"], settings["kvm"]
+        self.build = pathlib.Path(settings["build"])
         self.volumes = [Disk(self.dir / f"vol{number}.img") for number in range(1, settings["volumes"] + 1)]
         self.hosts = [Host(self, number) for number in range(1, settings["nodes"] + 1)]
 
@@ -88,13 +92,18 @@ class Lab:
     def running_hosts(self):
         return [host for host in self.hosts if host.pid()]
 
+    def any_host(self):
+        for host in self.running_hosts():
+            return host
+        raise LabError("no host is running")
+
     # ---- what the hosts need ----
 
     def tool(self, name):
         return self.build / "tests/lab" / name
 
-    def clusterd(self):
-        return (self.dir / "stage/usr/sbin/clusterd").exists()
+    def _installed(self, path):
+        return (self.dir / "stage/usr" / path).exists()
 
     def hosts_file(self):
         lines = ["127.0.0.1 localhost", f"{net.COLLECTOR} collector"]
@@ -119,7 +128,7 @@ class Lab:
 
     # ---- up and down ----
 
-    def up(self, nodes, volumes, vms):
+    def up(self, nodes, volumes, vms, clusterd):
         if self.dir.exists() or self.network.path.exists():
             raise LabError(f"lab '{self.name}' is up already, or a part of it was left (lab down)")
         build = pathlib.Path(os.environ.get("LAB_BUILD", SOURCE / "build/run")).resolve()
@@ -127,25 +136,40 @@ class Lab:
             raise LabError(f"no build in {build}: run ./tests/run, or set LAB_BUILD to a build tree")
         self.dir.mkdir(parents=True)
         (CACHE / "libvirt").mkdir(parents=True, exist_ok=True)
-        self._configure({"nodes": nodes, "volumes": volumes, "vms": vms, "kvm": False, "build": str(build)})
+        self._stage(build)
+        self._configure({"nodes": nodes, "volumes": volumes, "vms": vms, "kvm": False, "build": str(build),
+                         "clusterd": clusterd and self._installed("sbin/clusterd")})
+        self.kvm = self.settings["kvm"] = vms and guest.kvm_works(self)
         (self.dir / "lab.json").write_text(json.dumps(self.settings), encoding="ascii")
-        self._stage()
+        self._start()
+
+    def _stage(self, build):
+        """Installs the build into the lab's folder; the hosts see it as their /usr."""
+        run("make", "-s", "-C", build, "install", f"DESTDIR={self.dir / 'stage'}", deadline_s=600)
+        if (build / "clusterd").is_file() and not self._installed("sbin/clusterd"):
+            raise LabError(f"{build} installs no /usr/sbin/clusterd: configure it with --prefix=/usr "
+                           "--sysconfdir=/etc --localstatedir=/var")
+
+    def _start(self):
         self.cgroup.create()
         self.outside.create()
-        self.network.create(nodes)
+        self.network.create(len(self.hosts))
         for volume in self.volumes:
             volume.create(VOLUME_MIB, 16384)
         for host in self.hosts:
             host.create()
+        if self.vms:
+            self._start_evidence()
         self.power_on(self.hosts)
         self.wait_quorate()
+        if self.clusterd and self._installed("sbin/clusterctl"):
+            cluster.configure(self)
 
-    def _stage(self):
-        """Installs the build into the lab's folder; the hosts see it as their /usr."""
-        run("make", "-s", "-C", self.build, "install", f"DESTDIR={self.dir / 'stage'}", deadline_s=600)
-        if (self.build / "clusterd").is_file() and not self.clusterd():
-            raise LabError(f"{self.build} installs no /usr/sbin/clusterd: configure it with --prefix=/usr "
-                           "--sysconfdir=/etc --localstatedir=/var")
+    def _start_evidence(self):
+        self.spawn_outside([sys.executable, HERE / "collector.py", net.COLLECTOR, net.COLLECTOR_PORT,
+                            self.dir / "collector.sock"], self.dir / "collector.log")
+        self.spawn_outside([sys.executable, HERE / "auditor.py", self.dir, self.cgroup.path,
+                            self.dir / "auditor.sock"], self.dir / "auditor.log")
 
     def power_on(self, hosts):
         for host in hosts:
@@ -185,6 +209,11 @@ class Lab:
         run(self.tool("lab-power"), "cut", *(["--volumes"] if volumes else []), *[host.dir for host in hosts])
         for disk in [host.disk for host in hosts] + (self.volumes if volumes else []):
             disk.wait_unmounted()
+
+    def audit(self, reset=False, history=False):
+        if not self.vms:
+            return {"samples": 0, "violations": []}
+        return ask(self.dir / "auditor.sock", {"reset": reset, "history": history})
 
     def partition(self, groups, bmc):
         self.network.cut([[self.host(name).name for name in group] for group in groups],

@@ -1,0 +1,17 @@
+/*
+ * imagelock.h - QEMU's image lock, as its file driver takes it (block/file-posix.c): OFD read locks on single
+ * bytes, one for each permission in use (100 + n) and one for each that others may not have (200 + n), and a
+ * test of the counterparts.
+ */
+#ifndef CLUSTERD_AGENTS_IMAGELOCK_H
+#define CLUSTERD_AGENTS_IMAGELOCK_H
+
+#include <stdbool.h>
+
+/* Takes the lock of an image's writer on an open file. 1 granted, 0 refused (nothing is held), -1 with errno.
+ */
+int imagelock_take(int fd);
+/* Gives it back. 0, or -1 with errno. */
+int imagelock_drop(int fd);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * apply.h - shared by the files that fold events into the state. Each apply_* function checks all that can
+ * make it fail before it changes anything.
+ */
+#ifndef CLUSTERD_CORE_APPLY_H
+#define CLUSTERD_CORE_APPLY_H
+
+#include "core/core.h"
+#include "core/state_edit.h"
+
+struct apply {
+    struct state *s;
+    const struct event *e;
+    uint64_t index;
+    struct applied *out;
+};
+
+/* Rejects the event; returns rc. */
+int reject(struct apply *a, int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void advise(struct apply *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void alarm_raise(struct apply *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* apply_node.c */
+int apply_node_up(struct apply *a);
+int apply_node_lost(struct apply *a);
+int apply_node_left(struct apply *a);
+int apply_inventory(struct apply *a);
+/* The node is known to be down (fenced, or confirmed): nothing of it runs (C1, S3). */
+void node_down(struct apply *a, struct node *n, bool fenced);
+/* joining -> online once its inventory of this term is there and no fence agent acts against it (N1). */
+void node_try_online(struct apply *a, struct node *n);
+
+/* apply_job.c */
+int apply_job(struct apply *a);
+int apply_job_result(struct apply *a);
+int apply_deadline(struct apply *a);
+
+/* apply_op.c */
+int apply_op_begin(struct apply *a);
+int apply_op_end(struct apply *a);
+int apply_consume(struct apply *a);
+int apply_void(struct apply *a);
+int apply_assign(struct apply *a);
+int apply_node_drained(struct apply *a);
+int apply_node_confirmed(struct apply *a);
+void op_finish(struct apply *a, struct op *o, enum op_state st, const char *error);
+struct op *op_new(struct apply *a, enum op_kind kind, const char *subject);
+
+/* apply_command.c */
+int apply_command(struct apply *a);
+
+/* Takes a VM's claim on a node away: committed evidence says that nothing of it exists there (C1). */
+void claim_drop(struct vm *vm, uint32_t node);
+/* Ends what was in flight for VMs on a node whose daemon or host is gone; the claims stay. */
+void node_drop_jobs(struct apply *a, uint32_t node, bool orphan_fences);
+/* What is known of VMs on a node is not known any more; the claims stay. */
+void node_doubt_claims(struct apply *a, uint32_t node);
+uint64_t name_hash(const char *name);
+
+#endif

@@ -1,0 +1,338 @@
+/* apply_node.c - nodes come, go, and say what they run (N1, N2, C1, C3). */
+#include "core/apply.h"
+
+#include <string.h>
+
+void claim_drop(struct vm *vm, uint32_t node)
+{
+    for (unsigned i = 0; i < vm->claims; i++) {
+        if (vm->claim[i].node == node) {
+            memmove(&vm->claim[i], &vm->claim[i + 1], (vm->claims - i - 1) * sizeof vm->claim[0]);
+            vm->claims--;
+            memset(&vm->claim[vm->claims], 0, sizeof vm->claim[0]);
+            return;
+        }
+    }
+}
+
+/* Whether the volume is there, and whether its locks hold, is to be seen anew on this node. */
+static void volume_forget(struct volume *v, uint32_t node)
+{
+    node_set others = ~NODE_BIT(node);
+
+    v->online &= others;
+    v->busy &= others;
+    v->wait &= others;
+    v->unproven &= others;
+    v->refused &= others;
+    v->granted &= others;
+    v->proven[node] = 0;
+    for (uint32_t i = 1; i <= NODES_MAX; i++) {
+        v->proven[i] &= others;
+    }
+    if (v->prover == node) {
+        v->prover = 0;
+        v->holding = false;
+    }
+}
+
+void node_drop_jobs(struct apply *a, uint32_t node, bool orphan_fences)
+{
+    struct state *s = a->s;
+
+    for (unsigned i = 0; i < s->jobs;) {
+        struct job *j = &s->job[i];
+        struct vm *vm = state_vm(s, j->subject);
+        bool fence = j->kind == JOB_FENCE || j->kind == JOB_FENCE_STATUS;
+
+        if (j->node != node) {
+            i++;
+            continue;
+        }
+        if (fence && orphan_fences) {
+            j->orphan = true; /* N1: the agent may still act */
+            i++;
+            continue;
+        }
+        if (vm != NULL && vm->job == j->id) {
+            struct claim *c = vm_claim(vm, node);
+
+            vm->job = 0;
+            vm->wait = false;
+            vm->changed = a->index;
+            if (c != NULL) {
+                c->obs = OBS_UNKNOWN;
+            }
+        }
+        state_remove_job(s, j);
+    }
+    for (unsigned i = 0; i < s->volumes; i++) {
+        volume_forget(s->volume[i], node);
+    }
+}
+
+/* C1: all that ran under the node's old boot, or before it was cut off, is gone. */
+static void node_drop_claims(struct apply *a, uint32_t node)
+{
+    for (unsigned i = 0; i < a->s->vms; i++) {
+        struct vm *vm = a->s->vm[i];
+
+        if (vm_claim(vm, node) != NULL) {
+            claim_drop(vm, node);
+            vm->changed = a->index;
+        }
+    }
+}
+
+void node_doubt_claims(struct apply *a, uint32_t node)
+{
+    for (unsigned i = 0; i < a->s->vms; i++) {
+        struct claim *c = vm_claim(a->s->vm[i], node);
+
+        if (c != NULL) {
+            c->obs = OBS_UNKNOWN;
+        }
+    }
+}
+
+void node_down(struct apply *a, struct node *n, bool fenced)
+{
+    n->state = NODE_OFFLINE;
+    n->session = 0;
+    n->loss = 0;
+    n->fence_tries = 0;
+    n->fence_wait = n->fence_wanted = false;
+    n->fenced = fenced;
+    n->inventory_term = 0;
+    n->error[0] = '\0';
+    node_drop_jobs(a, n->id, false);
+    node_drop_claims(a, n->id);
+}
+
+void node_try_online(struct apply *a, struct node *n)
+{
+    if (n->state != NODE_JOINING || n->inventory_term != a->s->term) {
+        return;
+    }
+    for (unsigned i = 0; i < a->s->jobs; i++) {
+        if (a->s->job[i].kind == JOB_FENCE && a->s->job[i].to == n->id) {
+            return; /* N1 */
+        }
+    }
+    n->state = NODE_ONLINE;
+}
+
+int apply_node_up(struct apply *a)
+{
+    const struct event *e = a->e;
+    const char *name = event_get(e, "name"), *boot = event_get(e, "boot");
+    struct node *n, *same;
+    bool new_boot;
+
+    if (e->node != e->origin || e->node == 0 || e->node > NODES_MAX || name == NULL || *name == '\0' ||
+        strlen(name) >= NAME_SIZE || boot == NULL || *boot == '\0' || strlen(boot) >= sizeof n->boot) {
+        return reject(a, RC_BAD_INPUT, "node %u announces itself wrongly", e->node);
+    }
+    same = state_node_by_name(a->s, name);
+    if (same != NULL && same->id != e->node) {
+        return reject(a, RC_REFUSED, "node %u calls itself '%s', which is the name of node %u", e->node, name,
+                      same->id);
+    }
+    n = &a->s->node[e->node];
+    new_boot = strcmp(n->boot, boot) != 0;
+    if (n->id != 0 && n->fence_wanted && !new_boot) {
+        return reject(a, RC_REFUSED, "node '%s' is to be fenced by an operator's order", n->name);
+    }
+    if (n->id != 0 && n->fenced && !new_boot) {
+        alarm_raise(a,
+                    "node '%s' was confirmed fenced, yet it is back with the same boot: "
+                    "its fence device does not tell the truth",
+                    n->name);
+    }
+    n->id = e->node;
+    text_copy(n->name, sizeof n->name, name);
+    text_copy(n->boot, sizeof n->boot, boot);
+    n->session = e->session;
+    n->seq = e->seq;
+    n->memory_mib = event_get_u64(e, "memory_mib", 0);
+    n->cpus = (uint32_t)event_get_u64(e, "cpus", 1);
+    n->feature_level = (uint32_t)event_get_u64(e, "feature_level", 1);
+    n->inventory_term = 0;
+    n->loss = 0;
+    n->fence_tries = 0;
+    n->fence_wait = n->fence_wanted = n->fenced = false;
+    n->error[0] = '\0';
+    n->state = NODE_JOINING;
+    node_drop_jobs(a, n->id, true);
+    if (new_boot) {
+        node_drop_claims(a, n->id); /* N1: a new boot id proves that its old VMs are gone */
+        for (unsigned i = 0; i < a->s->jobs;) {
+            /* and so are the fence agents that it ran */
+            if (a->s->job[i].node == n->id && a->s->job[i].orphan) {
+                state_remove_job(a->s, &a->s->job[i]);
+            } else {
+                i++;
+            }
+        }
+    } else {
+        node_doubt_claims(a, n->id);
+    }
+    return 0;
+}
+
+int apply_node_lost(struct apply *a)
+{
+    struct node *n = state_node(a->s, a->e->node);
+    bool daemon_only = a->e->num == 0;
+
+    if (n == NULL || n->state == NODE_OFFLINE || n->state == NODE_UNCLEAN ||
+        (daemon_only && n->state == NODE_GRACE)) {
+        return reject(a, RC_REFUSED, "node %u is not there, so it cannot be lost", a->e->node);
+    }
+    if (n->session != a->e->session) {
+        return reject(a, RC_REFUSED, "node '%s' has come back since its loss was seen", n->name);
+    }
+    n->state = daemon_only ? NODE_GRACE : NODE_UNCLEAN;
+    n->loss = a->index;
+    n->inventory_term = 0;
+    n->fence_tries = 0;
+    n->fence_wait = false;
+    node_drop_jobs(a, n->id, true);
+    node_doubt_claims(a, n->id);
+    return 0;
+}
+
+int apply_node_left(struct apply *a)
+{
+    struct node *n = state_node(a->s, a->e->node);
+
+    if (n == NULL || a->e->origin != n->id || (n->state != NODE_ONLINE && n->state != NODE_JOINING)) {
+        return reject(a, RC_REFUSED, "node %u is not there, so it cannot leave", a->e->node);
+    }
+    for (unsigned i = 0; i < a->s->vms; i++) {
+        if (vm_claim(a->s->vm[i], n->id) != NULL) {
+            return reject(a, RC_REFUSED, "node '%s' is not empty: VM '%s' may run there", n->name,
+                          a->s->vm[i]->name);
+        }
+    }
+    for (unsigned i = 0; i < a->s->jobs; i++) {
+        if (a->s->job[i].node == n->id) {
+            return reject(a, RC_REFUSED, "node '%s' still has work in flight", n->name);
+        }
+    }
+    node_down(a, n, false);
+    return 0;
+}
+
+/* The VM ended by itself while it was wanted running: counts its restarts within the window. */
+static void vm_ended_by_itself(struct apply *a, struct vm *vm, const char *how)
+{
+    if (vm->wanted != WANT_RUNNING || vm->op != 0) {
+        return;
+    }
+    if (strcmp(how, "shutdown") == 0 && vm->set.on_guest_shutdown == 0) {
+        vm->wanted = WANT_STOPPED; /* its owner shut it down from inside */
+        return;
+    }
+    if (a->e->time_ms - vm->restart_since_ms > (int64_t)vm->set.restart_window_ms) {
+        vm->restart_since_ms = a->e->time_ms;
+        vm->restarts = 0;
+    }
+    vm->restarts++;
+    text_copy(vm->error, sizeof vm->error, "its QEMU ended by itself");
+}
+
+/* What the inventory says of one VM: NULL when it does not name it. */
+static const char *listed(const struct event *e, const char *uuid)
+{
+    return event_get(e, uuid);
+}
+
+static void inventory_claim(struct apply *a, struct node *n, struct vm *vm, struct claim *c, const char *how)
+{
+    enum obs_state obs;
+    bool ran = c->obs == OBS_RUNNING;
+
+    if (how == NULL) {
+        if ((a->e->flags & EVF_COMPLETE) == 0) {
+            return;
+        }
+        how = "absent";
+    }
+    obs = strcmp(how, "shutdown") == 0 ? OBS_ABSENT : obs_from_key(how);
+    c->obs = obs;
+    if (obs == OBS_ABSENT) {
+        claim_drop(vm, n->id); /* C1: its own definite inventory with no job in flight */
+        vm->changed = a->index;
+        if (ran) {
+            vm_ended_by_itself(a, vm, how);
+        }
+    } else if (obs == OBS_RUNNING) {
+        vm->owner = vm->op == 0 && vm->claims == 1 ? n->id : vm->owner;
+        vm->tries = 0;
+        vm->error[0] = '\0';
+    }
+}
+
+/* A QEMU of ours runs where no claim is: the claim is entered now, so that nothing else starts it. */
+static void inventory_surprise(struct apply *a, struct node *n, struct vm *vm, enum obs_state obs)
+{
+    if (vm->claims == CLAIMS_MAX) {
+        alarm_raise(a, "VM '%s' is found on node '%s' and on too many others", vm->name, n->name);
+        return;
+    }
+    alarm_raise(a, "VM '%s' is found %s on node '%s', where the cluster did not start it", vm->name,
+                obs_key(obs), n->name);
+    if (vm->owner == 0 && obs == OBS_RUNNING) {
+        vm->owner = n->id; /* REQ-F7: it ran before it was added: the cluster takes it over as it is */
+        vm->wanted = WANT_RUNNING;
+    }
+    vm->claim[vm->claims].node = n->id;
+    vm->claim[vm->claims].index = a->index;
+    vm->claim[vm->claims++].obs = obs;
+    vm->changed = a->index;
+}
+
+int apply_inventory(struct apply *a)
+{
+    const struct event *e = a->e;
+    struct node *n = state_node(a->s, e->node);
+
+    if (n == NULL || e->origin != n->id || (n->state != NODE_JOINING && n->state != NODE_ONLINE)) {
+        return reject(a, RC_REFUSED, "node %u is not there, so its inventory does not count", e->node);
+    }
+    for (unsigned i = 0; i < a->s->vms; i++) {
+        struct vm *vm = a->s->vm[i];
+        struct claim *c = vm_claim(vm, n->id);
+        const char *how = listed(e, vm->uuid);
+
+        /* C1: what was looked at before the VM's last change says nothing of it now, and while a job is in
+         * flight only that job's end does. */
+        if (vm->job != 0 || e->index < vm->changed) {
+            continue;
+        }
+        if (c != NULL) {
+            inventory_claim(a, n, vm, c, how);
+        } else if (how != NULL && obs_from_key(how) > OBS_ABSENT) {
+            inventory_surprise(a, n, vm, obs_from_key(how));
+        }
+    }
+    if ((e->flags & EVF_COMPLETE) != 0 && e->num == a->s->term) {
+        n->inventory_term = e->num;
+        for (unsigned i = 0; i < a->s->jobs;) {
+            struct job *j = &a->s->job[i];
+            uint32_t to = j->to;
+
+            if (j->node == n->id && j->orphan) {
+                state_remove_job(a->s, j); /* complete: no fence agent of an earlier daemon lives there */
+                if (state_node(a->s, to) != NULL) {
+                    node_try_online(a, state_node(a->s, to));
+                }
+            } else {
+                i++;
+            }
+        }
+        node_try_online(a, n);
+    }
+    return 0;
+}

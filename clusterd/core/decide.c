@@ -1,0 +1,589 @@
+/* decide.c - the coordinator's decisions about nodes, fences and volumes; VMs are in mobility.c. */
+#include "core/decide.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void decisions_fini(struct decisions *d)
+{
+    for (unsigned i = 0; i < d->n; i++) {
+        event_fini(&d->e[i]);
+    }
+    free(d->e);
+    memset(d, 0, sizeof *d);
+}
+
+void decide_init(struct decide *d, const struct state *s, const struct world *w, struct decisions *out)
+{
+    memset(d, 0, sizeof *d);
+    d->s = s;
+    d->w = w;
+    d->out = out;
+    state_memory_used_mib(s, d->used);
+    for (unsigned i = 0; i < s->jobs; i++) {
+        const struct job *j = &s->job[i];
+        const struct op *o = state_op(s, j->op);
+
+        if (j->kind == JOB_START || j->kind == JOB_RESTORE) {
+            d->starts[j->node]++;
+        }
+        if (o != NULL && (o->kind == OP_LIVE || o->kind == OP_QUICK)) {
+            d->moves[o->from]++;
+            d->moves[o->to]++;
+        }
+    }
+}
+
+struct event *decide_emit(struct decide *d, enum event_kind kind, const char *why, ...)
+{
+    struct event *e;
+    va_list ap;
+
+    if (d->out == NULL || d->rc != 0 || d->out->n >= DECISIONS_MAX) {
+        return NULL;
+    }
+    if (d->out->n == d->out->cap) {
+        unsigned cap = d->out->cap ? 2 * d->out->cap : 16;
+
+        e = realloc(d->out->e, cap * sizeof *e);
+        if (e == NULL) {
+            d->rc = RC_NO_MEMORY;
+            return NULL;
+        }
+        d->out->e = e;
+        d->out->cap = cap;
+    }
+    e = &d->out->e[d->out->n++];
+    event_init(e, kind);
+    e->origin = d->w->self;
+    va_start(ap, why);
+    (void)vsnprintf(e->why, sizeof e->why, why, ap);
+    va_end(ap);
+    return e;
+}
+
+void decide_note(struct decide *d, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(d->note, sizeof d->note, fmt, ap);
+    va_end(ap);
+}
+
+bool decide_ready(const struct decide *d, uint32_t node)
+{
+    const struct node *n = state_node(d->s, node);
+
+    return n != NULL && n->state == NODE_ONLINE && n->inventory_term == d->s->term &&
+           (d->w->present & NODE_BIT(node)) != 0;
+}
+
+const char *decide_node_name(const struct decide *d, uint32_t node)
+{
+    const struct node *n = state_node(d->s, node);
+
+    return n != NULL ? n->name : "none";
+}
+
+/* ---- nodes that are gone (N1, N2) ---- */
+
+static void decide_lost(struct decide *d, const struct node *n)
+{
+    bool ring = (d->w->ring & NODE_BIT(n->id)) != 0;
+    struct event *e;
+
+    if ((d->w->present & NODE_BIT(n->id)) != 0 ||
+        (n->state != NODE_ONLINE && n->state != NODE_JOINING && n->state != NODE_GRACE)) {
+        return;
+    }
+    if (d->s->startup && n->inventory_term != d->s->term && n->state != NODE_GRACE) {
+        decide_note(d, "the cluster has just been started: it gets startup_grace_ms to come");
+        return;
+    }
+    if (n->state == NODE_GRACE && ring) {
+        decide_note(d, "its clusterd is gone, its corosync is there: it gets restart_grace_ms to come back");
+        return;
+    }
+    e = decide_emit(d, EV_NODE_LOST,
+                    ring ? "N2: clusterd of node '%s' is gone, its corosync is there"
+                         : "N2: node '%s' is out of the membership and had not left",
+                    n->name);
+    if (e != NULL) {
+        e->node = n->id;
+        e->num = ring ? 0 : 1;
+        e->session = n->session;
+    }
+}
+
+/* ---- fencing (S3, N1) ---- */
+
+/* The devices that reach a node, by level, then name: the try-th one, round and round. */
+static const struct fence_device *fence_pick(const struct state *s, uint32_t node, uint32_t try,
+                                             unsigned *count)
+{
+    const struct fence_device *best = NULL;
+    uint32_t skip;
+
+    *count = 0;
+    for (unsigned i = 0; i < s->fences; i++) {
+        *count += (s->fence[i]->nodes & NODE_BIT(node)) != 0;
+    }
+    if (*count == 0) {
+        return NULL;
+    }
+    skip = try % *count;
+    for (uint32_t level = 0, next = 0;; level = next) {
+        next = UINT32_MAX;
+        for (unsigned i = 0; i < s->fences; i++) {
+            const struct fence_device *f = s->fence[i];
+
+            if ((f->nodes & NODE_BIT(node)) == 0 || f->level < level) {
+                continue;
+            }
+            if (f->level == level) {
+                best = f;
+                if (skip-- == 0) {
+                    return best;
+                }
+            } else if (f->level < next) {
+                next = f->level;
+            }
+        }
+        if (next == UINT32_MAX) {
+            return best;
+        }
+    }
+}
+
+/* Who runs the agent: the coordinator first, then the others in turn (its way to the BMC may be cut). */
+static uint32_t fence_executor(const struct decide *d, uint32_t target, uint32_t round)
+{
+    uint32_t ready[NODES_MAX], n = 0;
+
+    if (d->w->self != target && decide_ready(d, d->w->self)) {
+        ready[n++] = d->w->self;
+    }
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        if (id != target && id != d->w->self && decide_ready(d, id)) {
+            ready[n++] = id;
+        }
+    }
+    return n ? ready[round % n] : 0;
+}
+
+static bool fence_runs(const struct state *s, uint32_t node)
+{
+    for (unsigned i = 0; i < s->jobs; i++) {
+        if (s->job[i].kind == JOB_FENCE && s->job[i].to == node && !s->job[i].orphan) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void decide_fence(struct decide *d, const struct node *n)
+{
+    unsigned devices;
+    const struct fence_device *f = fence_pick(d->s, n->id, n->fence_tries, &devices);
+    uint32_t executor;
+    struct event *e;
+
+    if (n->state != NODE_UNCLEAN) {
+        return;
+    }
+    if (f == NULL) {
+        decide_note(d,
+                    "it is lost and no fence device reaches it: confirm that its power is off "
+                    "(clusterctl node confirm-down %s), or bring it back",
+                    n->name);
+        return;
+    }
+    if (fence_runs(d->s, n->id)) {
+        decide_note(d, "it is being fenced");
+        return;
+    }
+    if (n->fence_wait) {
+        decide_note(d, "%s; the next try comes by itself", n->error);
+        return;
+    }
+    executor = fence_executor(d, n->id, n->fence_tries / devices);
+    if (executor == 0) {
+        decide_note(d, "no node is ready to fence it yet");
+        return;
+    }
+    e = decide_emit(d, EV_JOB,
+                    "S3: node '%s' is lost (loss %llu): nothing of it may start elsewhere before it is "
+                    "confirmed off; try %u, device '%s' from node '%s'",
+                    n->name, (unsigned long long)n->loss, n->fence_tries + 1, f->name,
+                    decide_node_name(d, executor));
+    if (e != NULL) {
+        e->num = JOB_FENCE;
+        e->node = executor;
+        e->to = n->id;
+        e->index = n->loss;
+        text_copy(e->subject, sizeof e->subject, f->name);
+    }
+}
+
+/* ---- operations of nodes and devices ---- */
+
+static void end_op(struct decide *d, const struct op *o, enum op_state st, const char *why)
+{
+    struct event *e = decide_emit(d, EV_OP_END, "%s", why);
+
+    if (e != NULL) {
+        e->id = o->id;
+        e->num = st;
+        if (event_set_text(e, why) != 0) {
+            d->rc = RC_NO_MEMORY;
+        }
+    }
+}
+
+static bool op_has_job(const struct state *s, uint64_t op)
+{
+    for (unsigned i = 0; i < s->jobs; i++) {
+        if (s->job[i].op == op) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void ask_status(struct decide *d, const struct op *o, const struct fence_device *f, uint32_t target)
+{
+    uint32_t executor = fence_executor(d, target, o->tries);
+    struct event *e;
+
+    if (executor == 0) {
+        decide_note(d, "no node is ready to ask the fence device");
+        return;
+    }
+    e = decide_emit(d, EV_JOB, "ask fence device '%s' whether the power is on", f->name);
+    if (e != NULL) {
+        e->num = JOB_FENCE_STATUS;
+        e->node = executor;
+        e->to = target;
+        e->id = o->id;
+        text_copy(e->subject, sizeof e->subject, f->name);
+    }
+}
+
+/* N3: the operator's word is refused while anything says that the node lives. */
+static void decide_confirm(struct decide *d, const struct op *o)
+{
+    const struct node *n = state_node(d->s, o->node);
+    const struct fence_device *f;
+    unsigned devices;
+    struct event *e;
+
+    if (n == NULL || n->state != NODE_UNCLEAN) {
+        if (n == NULL || n->state != NODE_GRACE) {
+            end_op(d, o, OPS_FAILED, "the node is not lost any more");
+        }
+        return;
+    }
+    if (((d->w->present | d->w->ring) & NODE_BIT(n->id)) != 0) {
+        end_op(d, o, OPS_FAILED, "N3: the node's corosync is in the membership, so it is not down");
+        return;
+    }
+    f = fence_pick(d->s, n->id, o->tries, &devices);
+    if ((o->flags & EVF_FORCE) == 0 && f != NULL && o->tries < devices) {
+        if (!op_has_job(d->s, o->id)) {
+            ask_status(d, o, f, n->id);
+        }
+        return;
+    }
+    e = decide_emit(d, EV_NODE_DOWN, "S3: %s confirmed that the power of node '%s' is off",
+                    o->by[0] ? o->by : "root", n->name);
+    if (e != NULL) {
+        e->node = n->id;
+        e->id = o->id;
+    }
+}
+
+static void decide_fence_test(struct decide *d, const struct op *o)
+{
+    const struct fence_device *f = state_fence(d->s, o->subject);
+    uint32_t target = 0;
+
+    if (f == NULL) {
+        end_op(d, o, OPS_FAILED, "the fence device was removed");
+        return;
+    }
+    while (target < NODES_MAX && (f->nodes & NODE_BIT(target + 1)) == 0) {
+        target++;
+    }
+    if (!op_has_job(d->s, o->id)) {
+        ask_status(d, o, f, target + 1);
+    }
+}
+
+static void decide_node_fence_op(struct decide *d, const struct op *o)
+{
+    const struct node *n = state_node(d->s, o->node);
+
+    if (n == NULL || n->state != NODE_UNCLEAN) {
+        end_op(d, o, OPS_FAILED, "the node came back before it was fenced");
+    }
+}
+
+/* What is left on a node that is being drained; false when it is empty and its VMs have arrived. */
+static bool drain_rest(struct decide *d, const struct node *n, const struct op *drain, bool *moving,
+                       const struct vm **stuck)
+{
+    bool rest = false;
+
+    *moving = false;
+    *stuck = NULL;
+    for (unsigned i = 0; i < d->s->ops; i++) {
+        if (d->s->op[i].parent == drain->id && d->s->op[i].state < OPS_DONE) {
+            rest = *moving = true;
+        }
+    }
+    for (unsigned i = 0; i < d->s->vms; i++) {
+        const struct vm *vm = d->s->vm[i];
+
+        if (vm->owner != n->id && vm_claim(vm, n->id) == NULL) {
+            continue;
+        }
+        rest = true;
+        if (drain_blocked(d, vm, drain)) {
+            *stuck = vm;
+        } else {
+            *moving = true;
+        }
+    }
+    return rest;
+}
+
+static void decide_drain(struct decide *d, const struct op *o)
+{
+    const struct node *n = state_node(d->s, o->node);
+    const struct vm *stuck;
+    struct event *e;
+    bool moving;
+    char why[TEXT_SIZE];
+
+    if (n == NULL || n->mode != MODE_DRAINING || n->state == NODE_UNCLEAN) {
+        end_op(d, o, OPS_FAILED,
+               n != NULL && n->state == NODE_UNCLEAN ? "the node was lost; its VMs are recovered, not drained"
+                                                     : "the node is not being drained any more");
+        return;
+    }
+    if (drain_rest(d, n, o, &moving, &stuck)) {
+        if (!moving && stuck != NULL) {
+            (void)drain_blocked(d, stuck, o);
+            text_format(why, sizeof why, "VM '%s' stays on the node: %s", stuck->name, d->note);
+            end_op(d, o, OPS_FAILED, why);
+        }
+        return;
+    }
+    e = decide_emit(d, EV_NODE_DRAINED, "nothing is left on node '%s'", n->name);
+    if (e != NULL) {
+        e->node = n->id;
+    }
+}
+
+static void decide_resume(struct decide *d, const struct op *o)
+{
+    for (unsigned i = 0; i < d->s->vms; i++) {
+        if (d->s->vm[i]->home == o->node) {
+            return;
+        }
+    }
+    end_op(d, o, OPS_DONE, "all VMs that had their home here are back");
+}
+
+static void decide_ops(struct decide *d)
+{
+    for (unsigned i = 0; i < d->s->ops; i++) {
+        const struct op *o = &d->s->op[i];
+
+        if (o->state >= OPS_DONE) {
+            continue;
+        }
+        if (o->kind == OP_CONFIRM) {
+            decide_confirm(d, o);
+        } else if (o->kind == OP_FENCE_TEST) {
+            decide_fence_test(d, o);
+        } else if (o->kind == OP_FENCE) {
+            decide_node_fence_op(d, o);
+        } else if (o->kind == OP_DRAIN) {
+            decide_drain(d, o);
+        } else if (o->kind == OP_RESUME) {
+            decide_resume(d, o);
+        }
+    }
+}
+
+/* ---- volumes (REQ-C1) ---- */
+
+static void decide_volume(struct decide *d, const struct volume *v)
+{
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        node_set bit = NODE_BIT(id);
+        bool online = (v->online & bit) != 0;
+        struct event *e;
+
+        if (!decide_ready(d, id) || ((v->busy | v->wait) & bit) != 0 || online != v->removing) {
+            continue;
+        }
+        e = decide_emit(d, EV_JOB,
+                        v->removing ? "volume '%s' is being removed" : "volume '%s' belongs on every node",
+                        v->name);
+        if (e != NULL) {
+            e->num = v->removing ? JOB_VOLUME_STOP : JOB_VOLUME_START;
+            e->node = id;
+            text_copy(e->subject, sizeof e->subject, v->name);
+        }
+    }
+}
+
+/* Nodes between which live migration may want to go without a pause. */
+static node_set provable(const struct decide *d, const struct volume *v)
+{
+    node_set set = 0;
+
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        if (decide_ready(d, id) && (v->online & ~v->unproven & NODE_BIT(id)) != 0) {
+            set |= NODE_BIT(id);
+        }
+    }
+    return set;
+}
+
+static struct event *emit_lock_job(struct decide *d, const struct volume *v, enum job_kind kind,
+                                   uint32_t node, const char *why)
+{
+    struct event *e = decide_emit(d, EV_JOB, "%s", why);
+
+    if (e != NULL) {
+        e->num = kind;
+        e->node = node;
+        e->to = kind == JOB_LOCK_TRY ? v->prover : 0;
+        e->flags = kind == JOB_LOCK_TRY && v->holding ? EVF_HELD : 0;
+        text_copy(e->subject, sizeof e->subject, v->name);
+    }
+    return e;
+}
+
+/* C5: one node holds an image lock, all others must be refused; released, they must get it. Then the next. */
+static void decide_locks(struct decide *d, const struct volume *v)
+{
+    node_set set = v->removing ? 0 : provable(d, v);
+    bool under_way = v->holding;
+
+    if (__builtin_popcountll(set) > PROOF_NODES_MAX) {
+        return; /* n x n tries: in larger clusters a migrated VM arrives paused instead */
+    }
+    for (uint32_t b = 1; b <= NODES_MAX && v->prover != 0; b++) {
+        node_set bit = NODE_BIT(b);
+
+        if (b == v->prover || (set & bit) == 0 || (v->proven[v->prover] & bit) != 0) {
+            continue;
+        }
+        if (!v->holding && (v->refused & bit) == 0) {
+            continue; /* it came too late for this round */
+        }
+        under_way = under_way || (v->busy & bit) != 0 || !v->holding;
+        if ((v->busy & bit) == 0 && ((v->holding ? v->refused : v->granted) & bit) == 0) {
+            (void)emit_lock_job(d, v, JOB_LOCK_TRY, b,
+                                v->holding
+                                    ? "C5: another node holds the image lock, so it must be refused here"
+                                    : "C5: the image lock is free again, so it must be granted here");
+        }
+    }
+    for (uint32_t a = 1; a <= NODES_MAX && !under_way; a++) {
+        if ((set & NODE_BIT(a)) != 0 && (set & ~v->proven[a] & ~NODE_BIT(a)) != 0 &&
+            (v->busy & NODE_BIT(a)) == 0) {
+            (void)emit_lock_job(d, v, JOB_LOCK_HOLD, a,
+                                "C5: do image locks hold between this node and the others?");
+            return;
+        }
+    }
+}
+
+void decide_node(struct decide *d, const struct node *n)
+{
+    d->note[0] = '\0';
+    decide_lost(d, n);
+    decide_fence(d, n);
+}
+
+int core_decide(const struct state *s, const struct world *w, struct decisions *out)
+{
+    struct decide d;
+
+    decide_init(&d, s, w, out);
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        if (s->node[id].id != 0) {
+            decide_node(&d, &s->node[id]);
+        }
+    }
+    for (unsigned i = 0; i < s->volumes; i++) {
+        decide_volume(&d, s->volume[i]);
+        decide_locks(&d, s->volume[i]);
+    }
+    for (int p = PRIO_HIGH; p >= PRIO_NONE; p--) { /* REQ-F6 */
+        for (unsigned i = 0; i < s->vms; i++) {
+            if ((int)s->vm[i]->set.priority == p) {
+                d.note[0] = '\0';
+                decide_vm(&d, s->vm[i]);
+            }
+        }
+    }
+    decide_ops(&d);
+    return d.rc;
+}
+
+/* ---- deadlines ---- */
+
+static uint32_t backoff_ms(uint32_t first, uint32_t tries, uint32_t max)
+{
+    uint64_t ms = first;
+
+    for (; tries > 1 && ms < max; tries--) {
+        ms *= 2;
+    }
+    return ms < max ? (uint32_t)ms : max;
+}
+
+void core_deadlines(const struct state *s, void (*cb)(void *ctx, const struct deadline *d), void *ctx)
+{
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        const struct node *n = &s->node[id];
+
+        if (n->id != 0 && n->state == NODE_GRACE) {
+            cb(ctx, &(struct deadline){DL_GRACE, id, n->loss, s->opt.restart_grace_ms});
+        }
+        if (n->id != 0 && n->fence_wait) {
+            cb(ctx,
+               &(struct deadline){DL_FENCE, id, n->fence_tries, backoff_ms(1000, n->fence_tries, 30000)});
+        }
+    }
+    for (unsigned i = 0; i < s->vms; i++) {
+        if (s->vm[i]->wait) {
+            cb(ctx, &(struct deadline){DL_VM, name_hash(s->vm[i]->name), s->vm[i]->changed,
+                                       backoff_ms(2000, s->vm[i]->tries, 60000)});
+        }
+    }
+    for (unsigned i = 0; i < s->volumes; i++) {
+        for (uint32_t id = 1; id <= NODES_MAX && s->volume[i]->wait != 0; id++) {
+            if ((s->volume[i]->wait & NODE_BIT(id)) != 0) {
+                cb(ctx, &(struct deadline){DL_VOLUME, name_hash(s->volume[i]->name) ^ id, 0, 10000});
+            }
+        }
+    }
+    for (unsigned i = 0; i < s->jobs; i++) {
+        if (!s->job[i].orphan) {
+            cb(ctx, &(struct deadline){DL_JOB, s->job[i].id, 0, s->job[i].timeout_ms + 30000});
+        }
+    }
+    if (s->startup) {
+        cb(ctx, &(struct deadline){DL_STARTUP, s->term, 0, s->opt.startup_grace_ms});
+    }
+}

@@ -1,0 +1,275 @@
+/* explain.c - what decide sees, in words: for `clusterctl explain`, the log and the audit trail. */
+#include "core/decide.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void line(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void line(struct buf *b, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    int n;
+
+    va_start(ap, fmt);
+    n = vsnprintf(text, sizeof text - 1, fmt, ap);
+    va_end(ap);
+    if (n < 0) {
+        return;
+    }
+    if ((size_t)n > sizeof text - 2) {
+        n = (int)sizeof text - 2;
+    }
+    text[n] = '\n';
+    buf_raw(b, text, (size_t)n + 1);
+}
+
+static void explain_claims(struct buf *b, const struct decide *d, const struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->claims; i++) {
+        const struct node *n = state_node(d->s, vm->claim[i].node);
+
+        line(b, "  may exist on node '%s' (%s) since index %llu; last seen there: %s", n ? n->name : "?",
+             n ? node_state_key(d->s, n) : "?", (unsigned long long)vm->claim[i].index,
+             obs_key(vm->claim[i].obs));
+    }
+    if (vm->claims == 0) {
+        line(b, "  exists nowhere (its claims are empty)");
+    }
+    if (vm->saved.tag != 0) {
+        line(b, "  has a saved state (%s): %s", vm->saved.consumed ? "consumed" : "usable", vm->saved.path);
+    }
+}
+
+static void explain_op(struct buf *b, const struct decide *d, const struct vm *vm)
+{
+    const struct op *o = vm->op ? state_op(d->s, vm->op) : NULL;
+
+    if (o != NULL) {
+        line(b, "operation %llu: %s, %s%s%s%s%s", (unsigned long long)o->id, op_kind_key(o->kind),
+             op_state_key(o->state), o->by[0] ? ", asked by " : "", o->by, o->why[0] ? ", because " : "",
+             o->why);
+    }
+}
+
+int core_explain_vm(const struct state *s, const struct world *w, const char *name, struct buf *out)
+{
+    const struct vm *vm = state_vm(s, name);
+    const struct place p = {.need_room = true};
+    char why[TEXT_SIZE];
+    struct decide d;
+    bool soon = false;
+
+    if (vm == NULL) {
+        return RC_NOT_FOUND;
+    }
+    decide_init(&d, s, w, NULL);
+    line(out, "VM '%s' is %s, wanted %s, owner %s, priority %s", vm->name, vm_state_key(s, vm),
+         vm_wanted_key(vm->wanted), decide_node_name(&d, vm->owner),
+         priority_key((enum priority)vm->set.priority));
+    explain_claims(out, &d, vm);
+    explain_op(out, &d, vm);
+    decide_vm(&d, vm);
+    if (d.note[0] != '\0') {
+        line(out, "waits: %s", d.note);
+    }
+    if (vm->error[0] != '\0') {
+        line(out, "last error: %s", vm->error);
+    }
+    if (vm->home != 0) {
+        line(out, "home: node '%s' (a drain took it from there)", decide_node_name(&d, vm->home));
+    }
+    line(out, "nodes:");
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        if (s->node[id].id == 0) {
+            continue;
+        }
+        if (vm_claim(vm, id) != NULL && vm_where(s, vm) == id) {
+            line(out, "  %s: it is here", s->node[id].name);
+        } else {
+            (void)place_fits(&d, vm, id, &p, &soon, why);
+            line(out, "  %s: %s", s->node[id].name, why);
+        }
+    }
+    return 0;
+}
+
+int core_explain_node(const struct state *s, const struct world *w, const char *name, struct buf *out)
+{
+    const struct node *n = state_node_by_name(s, name);
+    struct decide d;
+
+    if (n == NULL) {
+        return RC_NOT_FOUND;
+    }
+    decide_init(&d, s, w, NULL);
+    line(out, "node '%s' (id %u) is %s, %s; clusterd %s, corosync %s", n->name, n->id, node_state_key(s, n),
+         node_mode_key(n->mode), (w->present & NODE_BIT(n->id)) != 0 ? "there" : "not there",
+         (w->ring & NODE_BIT(n->id)) != 0 ? "in the ring" : "not in the ring");
+    line(out, "memory: %llu of %llu MiB are spoken for", (unsigned long long)d.used[n->id],
+         (unsigned long long)n->memory_mib);
+    decide_node(&d, n);
+    if (d.note[0] != '\0') {
+        line(out, "waits: %s", d.note);
+    }
+    if (n->error[0] != '\0') {
+        line(out, "last error: %s", n->error);
+    }
+    for (unsigned i = 0; i < s->vms; i++) {
+        const struct vm *vm = s->vm[i];
+
+        if (vm->owner != n->id && vm_claim(vm, n->id) == NULL) {
+            continue;
+        }
+        d.note[0] = '\0';
+        decide_vm(&d, vm);
+        line(out, "VM '%s': %s, wanted %s%s%s", vm->name, vm_state_key(s, vm), vm_wanted_key(vm->wanted),
+             d.note[0] ? "; waits: " : "", d.note);
+    }
+    return 0;
+}
+
+uint32_t core_place(const struct state *s, const struct world *w, const struct vm *vm, uint32_t avoid,
+                    char why[TEXT_SIZE])
+{
+    const struct place p = {.avoid = avoid ? NODE_BIT(avoid) : 0, .need_room = true};
+    struct decide d;
+    bool soon = false;
+
+    decide_init(&d, s, w, NULL);
+    return place_choose(&d, vm, &p, &soon, why);
+}
+
+/* ---- one line for the log ---- */
+
+static const char *node_name(const struct state *s, uint32_t id)
+{
+    const struct node *n = state_node(s, id);
+
+    return n != NULL ? n->name : "?";
+}
+
+static void describe_job(const struct state *s, const struct event *e, char *out, size_t size)
+{
+    enum job_kind kind = e->num < JOB_KINDS ? (enum job_kind)e->num : JOB_NONE;
+
+    if (kind == JOB_FENCE || kind == JOB_FENCE_STATUS) {
+        text_format(out, size, "%s node '%s' by device '%s' from node '%s'",
+                    kind == JOB_FENCE ? "fence" : "ask the power of", node_name(s, e->to), e->subject,
+                    node_name(s, e->node));
+    } else if (e->to != 0) {
+        text_format(out, size, "%s '%s' on node '%s' towards node '%s'", job_kind_key(kind), e->subject,
+                    node_name(s, e->node), node_name(s, e->to));
+    } else {
+        text_format(out, size, "%s '%s' on node '%s'", job_kind_key(kind), e->subject, node_name(s, e->node));
+    }
+}
+
+static void describe_command(const struct state *s, const struct event *e, char *out, size_t size)
+{
+    size_t len;
+
+    text_format(out, size, "%s%s%s%s%s%s%s", event_key(e->kind), e->subject[0] ? " " : "", e->subject,
+                e->node ? " " : "", e->node ? node_name(s, e->node) : "", e->to ? " to " : "",
+                e->to ? node_name(s, e->to) : "");
+    for (unsigned i = 0; i < e->kvs && e->kind != EV_CMD_VM_ADD; i++) {
+        bool secret =
+            strncmp(e->kv[i].key, "param.", 6) == 0; /* a fence device's password stays out of the log */
+
+        len = strlen(out);
+        if (len + 1 < size && !secret) {
+            (void)snprintf(out + len, size - len, " %s=%s", e->kv[i].key, e->kv[i].value);
+        }
+    }
+}
+
+void core_describe(const struct state *s, const struct event *e, char *out, size_t size)
+{
+    switch (event_who(e->kind)) {
+    case 'C':
+        describe_command(s, e, out, size);
+        return;
+    default:
+        break;
+    }
+    if (e->kind == EV_JOB) {
+        describe_job(s, e, out, size);
+    } else if (e->kind == EV_JOB_RESULT) {
+        text_format(out, size, "job %llu on node '%s' ended with %llu, VM %s%s%s", (unsigned long long)e->id,
+                    node_name(s, e->node), (unsigned long long)e->num, obs_key(e->obs), e->text ? ": " : "",
+                    e->text ? e->text : "");
+    } else if (e->kind == EV_INVENTORY) {
+        text_format(out, size, "inventory of node '%s': %u VMs%s", node_name(s, e->node), e->kvs,
+                    (e->flags & EVF_COMPLETE) != 0 ? ", complete" : "");
+    } else if (e->kind == EV_OP_BEGIN) {
+        text_format(out, size, "%s VM '%s' begins",
+                    op_kind_key(e->num < OP_KINDS ? (enum op_kind)e->num : OP_NONE), e->subject);
+    } else if (e->kind == EV_OP_END) {
+        text_format(out, size, "operation %llu %s%s%s", (unsigned long long)e->id,
+                    op_state_key(e->num < OPS_STATES ? (enum op_state)e->num : OPS_DONE), e->text ? ": " : "",
+                    e->text ? e->text : "");
+    } else if (e->kind == EV_OPEN) {
+        text_format(out, size, "term %llu is open, coordinator is node %u", (unsigned long long)s->term,
+                    e->origin);
+    } else if (e->kind == EV_NODE_UP) {
+        text_format(out, size, "node '%s' is up", node_name(s, e->node));
+    } else {
+        text_format(out, size, "%s%s%s%s%s", event_key(e->kind), e->subject[0] ? " " : "", e->subject,
+                    e->node ? " node " : "", e->node ? node_name(s, e->node) : "");
+    }
+}
+
+/* ---- the state's own consistency ---- */
+
+static const char *check_vm(const struct state *s, const struct vm *vm)
+{
+    unsigned running = 0;
+    const struct job *j = vm->job ? state_job(s, vm->job) : NULL;
+    const struct op *o = vm->op ? state_op(s, vm->op) : NULL;
+
+    for (unsigned i = 0; i < vm->claims; i++) {
+        running += vm->claim[i].obs == OBS_RUNNING;
+        for (unsigned k = i + 1; k < vm->claims; k++) {
+            if (vm->claim[k].node == vm->claim[i].node) {
+                return "a VM has two claims on one node";
+            }
+        }
+        if (state_node(s, vm->claim[i].node) == NULL) {
+            return "a VM has a claim on a node that is not there";
+        }
+    }
+    if (running > 1) {
+        return "S1: a VM was seen running on two nodes";
+    }
+    if (vm->job != 0 && (j == NULL || strcmp(j->subject, vm->name) != 0)) {
+        return "a VM's job is not in flight";
+    }
+    if (vm->op != 0 && (o == NULL || o->state >= OPS_DONE)) {
+        return "a VM's operation has ended";
+    }
+    if (j != NULL && (j->kind == JOB_START || j->kind == JOB_RESTORE) &&
+        (vm_claim_set(vm) & ~NODE_BIT(j->node)) != 0) {
+        return "S1: a VM is being launched while it may exist elsewhere";
+    }
+    return NULL;
+}
+
+const char *core_check(const struct state *s)
+{
+    for (unsigned i = 0; i < s->vms; i++) {
+        const char *wrong = check_vm(s, s->vm[i]);
+
+        if (wrong != NULL) {
+            return wrong;
+        }
+    }
+    for (unsigned i = 1; i < s->vms; i++) {
+        if (strcmp(s->vm[i - 1]->name, s->vm[i]->name) >= 0 ||
+            strcmp(s->by_uuid[i - 1]->uuid, s->by_uuid[i]->uuid) >= 0) {
+            return "the VMs are out of order";
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,540 @@
+#include "core/state.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/state_edit.h"
+
+static const char *const mode_keys[] = {"active", "draining", "drained"};
+static const char *const wanted_keys[] = {"stopped", "running", "saved", "paused"};
+static const char *const priority_keys[] = {"none", "low", "medium", "high"};
+static const char *const op_kind_keys[OP_KINDS] = {
+    "none", "start", "stop",   "save",  "reset",        "live-migrate", "quick-migrate",
+    "move", "drain", "resume", "fence", "confirm-down", "fence-test",   "volume-remove"};
+static const char *const op_state_keys[OPS_STATES] = {"queued", "running",   "done",
+                                                      "failed", "cancelled", "timed-out"};
+static const char *const job_kind_keys[JOB_KINDS] = {
+    "none",  "start", "stop",         "save",         "restore",     "resume",    "reset",   "migrate",
+    "probe", "fence", "fence-status", "volume-start", "volume-stop", "lock-hold", "lock-try"};
+
+const char *node_mode_key(enum node_mode m)
+{
+    return mode_keys[m];
+}
+
+const char *vm_wanted_key(enum vm_wanted w)
+{
+    return wanted_keys[w];
+}
+
+const char *priority_key(enum priority p)
+{
+    return priority_keys[p];
+}
+
+const char *op_kind_key(enum op_kind k)
+{
+    return op_kind_keys[k];
+}
+
+const char *op_state_key(enum op_state st)
+{
+    return op_state_keys[st];
+}
+
+const char *job_kind_key(enum job_kind k)
+{
+    return job_kind_keys[k];
+}
+
+struct state *state_new(const char *cluster_name)
+{
+    struct state *s = calloc(1, sizeof *s);
+
+    if (s != NULL) {
+        text_copy(s->cluster, sizeof s->cluster, cluster_name);
+        options_init(&s->opt);
+    }
+    return s;
+}
+
+void vm_free(struct vm *vm)
+{
+    if (vm != NULL) {
+        free(vm->xml);
+        free(vm->disk);
+        free(vm->network);
+        free(vm);
+    }
+}
+
+void fence_free(struct fence_device *f)
+{
+    if (f == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < f->params; i++) {
+        free(f->param[i].key);
+        free(f->param[i].value);
+    }
+    free(f->param);
+    free(f);
+}
+
+void state_free(struct state *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < s->vms; i++) {
+        vm_free(s->vm[i]);
+    }
+    for (unsigned i = 0; i < s->volumes; i++) {
+        free(s->volume[i]);
+    }
+    for (unsigned i = 0; i < s->fences; i++) {
+        fence_free(s->fence[i]);
+    }
+    free(s->vm);
+    free(s->by_uuid);
+    free(s->volume);
+    free(s->fence);
+    free(s->op);
+    free(s->job);
+    free(s);
+}
+
+void text_copy(char *out, size_t size, const char *text)
+{
+    size_t len = text ? strlen(text) : 0;
+
+    if (len >= size) {
+        len = size - 1;
+    }
+    if (len > 0) {
+        memcpy(out, text, len);
+    }
+    memset(out + len, 0, size - len);
+}
+
+void text_format(char *out, size_t size, const char *fmt, ...)
+{
+    va_list ap;
+
+    memset(out, 0, size);
+    va_start(ap, fmt);
+    (void)vsnprintf(out, size, fmt, ap);
+    va_end(ap);
+}
+
+/* ---- finding ---- */
+
+/* Where name is or would stand among n objects sorted by the string at `offset`; *found says which. */
+static unsigned position(void *const *objects, unsigned n, size_t offset, const char *name, bool *found)
+{
+    unsigned lo = 0, hi = n;
+
+    *found = false;
+    while (lo < hi) {
+        unsigned mid = lo + (hi - lo) / 2;
+        int c = strcmp((const char *)objects[mid] + offset, name);
+
+        if (c == 0) {
+            *found = true;
+            return mid;
+        }
+        if (c < 0) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+static void *find(void *const *objects, unsigned n, size_t offset, const char *name)
+{
+    bool found;
+    unsigned at = position(objects, n, offset, name, &found);
+
+    return found ? objects[at] : NULL;
+}
+
+struct node *state_node(const struct state *s, uint32_t id)
+{
+    if (id == 0 || id > NODES_MAX || s->node[id].id == 0) {
+        return NULL;
+    }
+    return (struct node *)(uintptr_t)&s->node[id];
+}
+
+struct node *state_node_by_name(const struct state *s, const char *name)
+{
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        struct node *n = state_node(s, id);
+
+        if (n != NULL && strcmp(n->name, name) == 0) {
+            return n;
+        }
+    }
+    return NULL;
+}
+
+struct vm *state_vm(const struct state *s, const char *name)
+{
+    return find((void *const *)s->vm, s->vms, offsetof(struct vm, name), name);
+}
+
+struct vm *state_vm_by_uuid(const struct state *s, const char *uuid)
+{
+    return find((void *const *)s->by_uuid, s->vms, offsetof(struct vm, uuid), uuid);
+}
+
+struct volume *state_volume(const struct state *s, const char *name)
+{
+    return find((void *const *)s->volume, s->volumes, offsetof(struct volume, name), name);
+}
+
+struct fence_device *state_fence(const struct state *s, const char *name)
+{
+    return find((void *const *)s->fence, s->fences, offsetof(struct fence_device, name), name);
+}
+
+struct op *state_op(const struct state *s, uint64_t id)
+{
+    unsigned lo = 0, hi = s->ops;
+
+    while (lo < hi) {
+        unsigned mid = lo + (hi - lo) / 2;
+
+        if (s->op[mid].id == id) {
+            return &s->op[mid];
+        }
+        if (s->op[mid].id < id) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return NULL;
+}
+
+struct job *state_job(const struct state *s, uint64_t id)
+{
+    for (unsigned i = 0; i < s->jobs; i++) {
+        if (s->job[i].id == id) {
+            return &s->job[i];
+        }
+    }
+    return NULL;
+}
+
+struct claim *vm_claim(const struct vm *vm, uint32_t node)
+{
+    for (unsigned i = 0; i < vm->claims; i++) {
+        if (vm->claim[i].node == node) {
+            return (struct claim *)(uintptr_t)&vm->claim[i];
+        }
+    }
+    return NULL;
+}
+
+node_set vm_claim_set(const struct vm *vm)
+{
+    node_set set = 0;
+
+    for (unsigned i = 0; i < vm->claims; i++) {
+        set |= NODE_BIT(vm->claim[i].node);
+    }
+    return set;
+}
+
+/* ---- editing ---- */
+
+/* Inserts object into a sorted array of pointers whose room is made at powers of two. */
+static int insert(void ***array, unsigned n, size_t offset, void *object)
+{
+    bool found;
+    unsigned at;
+
+    if ((n & (n - 1)) == 0) {
+        void **grown = realloc(*array, (n ? 2 * n : 1) * sizeof *grown);
+
+        if (grown == NULL) {
+            return RC_NO_MEMORY;
+        }
+        *array = grown;
+    }
+    at = position(*array, n, offset, (const char *)object + offset, &found);
+    memmove(*array + at + 1, *array + at, (n - at) * sizeof **array);
+    (*array)[at] = object;
+    return 0;
+}
+
+static void drop(void **array, unsigned n, const void *object)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (array[i] == object) {
+            memmove(array + i, array + i + 1, (n - i - 1) * sizeof *array);
+            return;
+        }
+    }
+}
+
+int state_add_vm(struct state *s, struct vm *vm)
+{
+    if (insert((void ***)(void *)&s->vm, s->vms, offsetof(struct vm, name), vm) != 0) {
+        return RC_NO_MEMORY;
+    }
+    if (insert((void ***)(void *)&s->by_uuid, s->vms, offsetof(struct vm, uuid), vm) != 0) {
+        drop((void **)s->vm, s->vms + 1, vm);
+        return RC_NO_MEMORY;
+    }
+    s->vms++;
+    return 0;
+}
+
+void state_remove_vm(struct state *s, struct vm *vm)
+{
+    drop((void **)s->vm, s->vms, vm);
+    drop((void **)s->by_uuid, s->vms, vm);
+    s->vms--;
+    vm_free(vm);
+}
+
+int state_add_volume(struct state *s, struct volume *v)
+{
+    if (insert((void ***)(void *)&s->volume, s->volumes, offsetof(struct volume, name), v) != 0) {
+        return RC_NO_MEMORY;
+    }
+    s->volumes++;
+    return 0;
+}
+
+void state_remove_volume(struct state *s, struct volume *v)
+{
+    drop((void **)s->volume, s->volumes--, v);
+    free(v);
+}
+
+int state_add_fence(struct state *s, struct fence_device *f)
+{
+    if (insert((void ***)(void *)&s->fence, s->fences, offsetof(struct fence_device, name), f) != 0) {
+        return RC_NO_MEMORY;
+    }
+    s->fences++;
+    return 0;
+}
+
+void state_remove_fence(struct state *s, struct fence_device *f)
+{
+    drop((void **)s->fence, s->fences--, f);
+    fence_free(f);
+}
+
+/* Ended operations beyond OPS_KEPT leave, the oldest first. */
+static void ops_trim(struct state *s)
+{
+    unsigned ended = 0, excess, kept = 0;
+
+    for (unsigned i = 0; i < s->ops; i++) {
+        ended += s->op[i].state >= OPS_DONE;
+    }
+    if (ended <= OPS_KEPT) {
+        return;
+    }
+    excess = ended - OPS_KEPT;
+    for (unsigned i = 0; i < s->ops; i++) {
+        if (excess > 0 && s->op[i].state >= OPS_DONE) {
+            excess--;
+        } else {
+            s->op[kept++] = s->op[i];
+        }
+    }
+    s->ops = kept;
+}
+
+struct op *state_append_op(struct state *s, uint64_t id, enum op_kind kind)
+{
+    struct op *o;
+
+    if (s->ops == s->ops_cap) {
+        unsigned cap = s->ops_cap ? 2 * s->ops_cap : 16;
+        struct op *grown = realloc(s->op, cap * sizeof *grown);
+
+        if (grown == NULL) {
+            return NULL;
+        }
+        s->op = grown;
+        s->ops_cap = cap;
+    }
+    o = &s->op[s->ops++]; /* ids grow, so the end is its place */
+    memset(o, 0, sizeof *o);
+    o->id = id;
+    o->kind = kind;
+    return o;
+}
+
+struct op *state_add_op(struct state *s, uint64_t id, enum op_kind kind)
+{
+    ops_trim(s);
+    return state_append_op(s, id, kind);
+}
+
+struct job *state_add_job(struct state *s, uint64_t id, enum job_kind kind)
+{
+    struct job *j;
+
+    if (s->jobs == s->jobs_cap) {
+        unsigned cap = s->jobs_cap ? 2 * s->jobs_cap : 16;
+        struct job *grown = realloc(s->job, cap * sizeof *grown);
+
+        if (grown == NULL) {
+            return NULL;
+        }
+        s->job = grown;
+        s->jobs_cap = cap;
+    }
+    j = &s->job[s->jobs++];
+    memset(j, 0, sizeof *j);
+    j->id = id;
+    j->kind = kind;
+    return j;
+}
+
+void state_remove_job(struct state *s, struct job *j)
+{
+    size_t at = (size_t)(j - s->job);
+
+    memmove(j, j + 1, (s->jobs - at - 1) * sizeof *j);
+    s->jobs--;
+}
+
+/* ---- derived ---- */
+
+bool path_is_below(const char *path, const char *dir)
+{
+    size_t n = strlen(dir);
+
+    return strncmp(path, dir, n) == 0 && path[n] == '/';
+}
+
+const struct volume *vm_volume(const struct state *s, const char *disk)
+{
+    for (unsigned i = 0; i < s->volumes; i++) {
+        if (path_is_below(disk, s->volume[i]->path)) {
+            return s->volume[i];
+        }
+    }
+    return NULL;
+}
+
+const char *node_state_key(const struct state *s, const struct node *n)
+{
+    static const char *const keys[NODE_STATES] = {"offline", "joining", "online", "daemon-lost", "unclean"};
+
+    if (n->state == NODE_UNCLEAN) {
+        for (unsigned i = 0; i < s->jobs; i++) {
+            if (s->job[i].kind == JOB_FENCE && s->job[i].to == n->id) {
+                return "fencing";
+            }
+        }
+    }
+    return keys[n->state];
+}
+
+/* While a job is in flight, the VM is what the job makes of it. */
+static const char *vm_job_state(const struct state *s, const struct vm *vm)
+{
+    static const char *const keys[JOB_KINDS] = {[JOB_START] = "starting",
+                                                [JOB_STOP] = "stopping",
+                                                [JOB_SAVE] = "saving",
+                                                [JOB_RESTORE] = "restoring",
+                                                [JOB_MIGRATE] = "migrating"};
+    const struct job *j = vm->job ? state_job(s, vm->job) : NULL;
+    const struct op *o = vm->op ? state_op(s, vm->op) : NULL;
+
+    if (j == NULL) {
+        return NULL;
+    }
+    if (j->kind == JOB_RESUME) {
+        return o != NULL && o->kind == OP_LIVE ? "migrating" : "restoring";
+    }
+    return keys[j->kind];
+}
+
+const char *vm_state_key(const struct state *s, const struct vm *vm)
+{
+    const char *key = vm_job_state(s, vm);
+    bool paused = false, unknown = false, running = false;
+
+    if (key != NULL) {
+        return key;
+    }
+    for (unsigned i = 0; i < vm->claims; i++) {
+        const struct node *n = state_node(s, vm->claim[i].node);
+        bool known = n != NULL && n->state == NODE_ONLINE;
+
+        running |= known && vm->claim[i].obs == OBS_RUNNING;
+        paused |= known && (vm->claim[i].obs == OBS_PAUSED || vm->claim[i].obs == OBS_INCOMING);
+        unknown |= !known || vm->claim[i].obs == OBS_UNKNOWN;
+    }
+    if (running) {
+        return "running";
+    }
+    if (unknown) {
+        return "unknown";
+    }
+    if (paused) {
+        return "paused";
+    }
+    if (vm->saved.tag != 0 && !vm->saved.consumed) {
+        return "saved";
+    }
+    return vm->wanted == WANT_RUNNING && vm->error[0] != '\0' && vm->op == 0 ? "failed" : "stopped";
+}
+
+uint32_t vm_where(const struct state *s, const struct vm *vm)
+{
+    const struct job *j = vm->job ? state_job(s, vm->job) : NULL;
+
+    if (j != NULL && j->kind == JOB_MIGRATE) {
+        return j->node;
+    }
+    for (unsigned i = 0; i < vm->claims; i++) {
+        if (vm->claim[i].obs == OBS_RUNNING) {
+            return vm->claim[i].node;
+        }
+    }
+    return vm->claims ? vm->claim[0].node : 0;
+}
+
+void state_memory_used_mib(const struct state *s, uint64_t used[NODES_MAX + 1])
+{
+    memset(used, 0, (NODES_MAX + 1) * sizeof used[0]);
+    for (unsigned i = 0; i < s->vms; i++) {
+        const struct vm *vm = s->vm[i];
+        const struct op *o = vm->op ? state_op(s, vm->op) : NULL;
+        uint64_t need = vm->memory_mib + s->opt.vm_overhead_mib;
+        node_set on = vm_claim_set(vm);
+
+        for (unsigned c = 0; c < vm->claims; c++) {
+            used[vm->claim[c].node] += need;
+        }
+        /* On its way: a quick migration's target is spoken for while the source still saves. */
+        if (o != NULL && o->to != 0 && (o->kind == OP_LIVE || o->kind == OP_QUICK || o->kind == OP_START) &&
+            (on & NODE_BIT(o->to)) == 0 && o->state == OPS_RUNNING) {
+            used[o->to] += need;
+        }
+    }
+}
+
+uint64_t node_memory_used_mib(const struct state *s, uint32_t node)
+{
+    uint64_t used[NODES_MAX + 1];
+
+    state_memory_used_mib(s, used);
+    return used[node];
+}

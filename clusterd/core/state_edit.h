@@ -1,0 +1,40 @@
+/*
+ * state_edit.h - changing the state: for apply.c, its helpers and the codec only.
+ */
+#ifndef CLUSTERD_CORE_STATE_EDIT_H
+#define CLUSTERD_CORE_STATE_EDIT_H
+
+#include "common/rc.h"
+#include "core/state.h"
+
+/* Copies text, cut to size - 1 bytes; the rest is zero, so that equal texts are equal bytes. NULL is "". */
+void text_copy(char *out, size_t size, const char *text);
+
+/* The same for a formatted text. */
+void text_format(char *out, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+void vm_free(struct vm *vm);
+void fence_free(struct fence_device *f);
+
+/* Each takes the object over; RC_NO_MEMORY leaves it with the caller. Its name (and uuid) must be new. */
+int state_add_vm(struct state *s, struct vm *vm);
+int state_add_volume(struct state *s, struct volume *v);
+int state_add_fence(struct state *s, struct fence_device *f);
+void state_remove_vm(struct state *s, struct vm *vm);
+void state_remove_volume(struct state *s, struct volume *v);
+void state_remove_fence(struct state *s, struct fence_device *f);
+
+/* NULL: out of memory. Pointers to operations and jobs die with the next add or remove. */
+struct op *state_add_op(struct state *s, uint64_t id, enum op_kind kind);
+/* The same without forgetting old ended ones: for the codec, whose result must be what was written. */
+struct op *state_append_op(struct state *s, uint64_t id, enum op_kind kind);
+struct job *state_add_job(struct state *s, uint64_t id, enum job_kind kind);
+void state_remove_job(struct state *s, struct job *j);
+
+bool path_is_below(const char *path, const char *dir);
+/* The shared volume that a disk lies on; NULL: on none. */
+const struct volume *vm_volume(const struct state *s, const char *disk);
+/* node_memory_used_mib for all nodes at once. */
+void state_memory_used_mib(const struct state *s, uint64_t used[NODES_MAX + 1]);
+
+#endif

@@ -1,0 +1,484 @@
+#include "shell.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shell_internal.h"
+
+#define TURNS_MAX 1000 /* of the loop in one call: then the caller comes again */
+
+void shell_log(struct shell *sh, enum log_level level, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    sh->p.client.log(sh->p.client.ctx, level, text);
+}
+
+void shell_fail(struct shell *sh, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+
+    if (sh->failed) {
+        return;
+    }
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    sh->failed = true;
+    sh->may_exit = true;
+    shell_log(sh, LOG_L_ERROR, "alarm: this daemon stops: %s", text);
+}
+
+const struct node *shell_self(const struct shell *sh)
+{
+    const struct node *n = state_node(sh->st, sh->cfg.self);
+
+    return n != NULL && n->session == sh->cfg.session ? n : NULL;
+}
+
+bool shell_current(const struct shell *sh)
+{
+    return journal_is_open(sh->j) && !sh->rebuild && sh->applied >= journal_heard_commit(sh->j);
+}
+
+bool shell_leads(const struct shell *sh)
+{
+    return journal_is_coordinator(sh->j) && journal_is_open(sh->j) && !sh->rebuild &&
+           sh->st->term == sh->term;
+}
+
+/* ------------------------------------------------------------------------------------------------ the loop
+ */
+
+static bool enter(struct shell *sh)
+{
+    uint64_t now = sh->p.clock.now_ms(sh->p.clock.ctx);
+
+    assert(!sh->busy);
+    if (sh->failed) {
+        return false;
+    }
+    sh->busy = true;
+    sh->now = now > sh->now ? now : sh->now;
+    return true;
+}
+
+static bool holds_vms(const struct shell *sh)
+{
+    for (unsigned i = 0; i < sh->st->vms; i++) {
+        if (vm_claim(sh->st->vm[i], sh->cfg.self) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An orderly end (N2): what was begun is finished, "empty, leaving" is said where it is true. */
+static void leave_consider(struct shell *sh)
+{
+    struct journal_event resign = {.type = JOURNAL_EV_RESIGN};
+    struct event e;
+
+    if (!sh->leaving || sh->may_exit) {
+        return;
+    }
+    if (sh->now < sh->leave_ms && journal_is_open(sh->j)) {
+        if (sh->runs != NULL || sh->queue != NULL || !shell_current(sh)) {
+            return;
+        }
+        if (!sh->left_proposed && shell_self(sh) != NULL && !holds_vms(sh)) {
+            sh->left_proposed = true;
+            event_init(&e, EV_NODE_LEFT);
+            e.node = sh->cfg.self;
+            propose(sh, &e, 0);
+            event_fini(&e);
+            return;
+        }
+    }
+    if (journal_is_coordinator(sh->j)) {
+        journal_feed(sh, &resign, NULL);
+    }
+    sh->may_exit = true;
+}
+
+static void trim_history(struct shell *sh)
+{
+    if (sh->now >= sh->trim_ms) {
+        sh->trim_ms = sh->now + TRIM_MS;
+        sh->p.store.history_trim(sh->p.store.ctx, sh->st->opt.history_max_days, sh->st->opt.history_max_mib,
+                                 sh->p.clock.wall_ms(sh->p.clock.ctx));
+    }
+}
+
+/* Does everything that can be done now. */
+static void settle(struct shell *sh)
+{
+    struct journal_event tick = {.type = JOURNAL_EV_TICK};
+    bool more = true;
+
+    for (unsigned turn = 0; turn < TURNS_MAX && more && !sh->failed; turn++) {
+        journal_reload(sh);
+        if (sh->now >= sh->journal_ms) {
+            journal_feed(sh, &tick, NULL);
+        }
+        journal_drain(sh);
+        jobs_start(sh);
+        inventory_consider(sh);
+        quorum_consider(sh);
+        leave_consider(sh);
+        more = propose_flush(sh);
+        more = decide(sh) || more;
+        more = deadlines_propose(sh) || more;
+        more = more || sh->todos > 0;
+    }
+    shell_send_flush(sh);
+    trim_history(sh);
+    sh->busy = false;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t shell_next_ms(const struct shell *sh)
+{
+    uint64_t next = least(sh->journal_ms, sh->reload_ms);
+
+    if (sh->failed) {
+        return NEVER;
+    }
+    next = least(next, propose_next_ms(sh));
+    next = least(next, deadlines_next_ms(sh));
+    next = least(next, inventory_next_ms(sh));
+    next = least(next, quorum_next_ms(sh));
+    next = least(next, sh->trim_ms);
+    if (sh->leaving && !sh->may_exit) {
+        next = least(next, sh->leave_ms);
+    }
+    return sh->todos > 0 ? sh->now : next;
+}
+
+/* -------------------------------------------------------------------------------------------- entry points
+ */
+
+static int journal_make(struct shell *sh, struct err *err)
+{
+    struct journal_config c = {.node = sh->cfg.self, .session = sh->cfg.session};
+    struct event open;
+
+    event_init(&open, EV_OPEN);
+    if (event_put(&open, "boot", sh->cfg.boot) != 0) {
+        event_fini(&open);
+        return err_set(err, RC_NO_MEMORY, "out of memory");
+    }
+    event_encode(&open, &sh->open_data);
+    event_fini(&open);
+    c.seed = sh->p.clock.random(sh->p.clock.ctx);
+    c.n_configured = sh->cfg.configureds;
+    for (unsigned i = 0; i < sh->cfg.configureds; i++) {
+        c.configured[i] = sh->cfg.configured[i];
+    }
+    c.open_data = sh->open_data.data;
+    c.open_len = sh->open_data.len;
+    sh->j = journal_new(&c);
+    if (sh->j == NULL) {
+        return err_set(err, RC_NO_MEMORY, "the journal cannot be set up");
+    }
+    return 0;
+}
+
+struct shell *shell_new(const struct shell_config *c, const struct ports *p, struct journal_load *load,
+                        struct err *err)
+{
+    struct shell *sh;
+
+    if (c->self < 1 || c->self > NODES_MAX) {
+        err_set(err, RC_REFUSED, "node id %u: only 1 to %d can be used", c->self, NODES_MAX);
+        err_hint(err, "set nodeid in corosync.conf");
+        journal_load_fini(load);
+        return NULL;
+    }
+    sh = calloc(1, sizeof *sh);
+    if (sh == NULL) {
+        err_set(err, RC_NO_MEMORY, "out of memory");
+        journal_load_fini(load);
+        return NULL;
+    }
+    sh->cfg = *c;
+    sh->p = *p;
+    sh->now = p->clock.now_ms(p->clock.ctx);
+    sh->journal_ms = sh->now;
+    sh->reload_ms = sh->out_ms = NEVER;
+    sh->quorum.heard_ms = sh->now;
+    sh->trim_ms = sh->now + TRIM_MS;
+    sh->queue_end = &sh->queue;
+    sh->out_end = &sh->out;
+    sh->cluster = load->cluster;
+    sh->world.self = c->self;
+    sh->st = state_new(c->cluster);
+    if (sh->st == NULL) {
+        err_set(err, RC_NO_MEMORY, "out of memory");
+    }
+    if (sh->st == NULL || journal_make(sh, err) != 0 || journal_start(sh, load, err) != 0) {
+        shell_free(sh);
+        sh = NULL;
+    }
+    journal_load_fini(load);
+    return sh;
+}
+
+void shell_free(struct shell *sh)
+{
+    if (sh != NULL) {
+        propose_fini(sh);
+        runs_fini(sh);
+        journal_fini(sh);
+        state_free(sh->st);
+        free(sh->watched);
+        free(sh);
+    }
+}
+
+void shell_view(struct shell *sh, node_set present, node_set ring, bool quorate, uint64_t view)
+{
+    struct journal_event ev = {.type = JOURNAL_EV_VIEW};
+    uint32_t nodes[NODES_MAX];
+
+    if (!enter(sh)) {
+        return;
+    }
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        if (present & NODE_BIT(id)) {
+            nodes[ev.view.n++] = id;
+        }
+    }
+    ev.view.nodes = nodes;
+    ev.view.quorate = quorate;
+    ev.view.counter = view;
+    sh->world.present = present;
+    sh->world.ring = ring;
+    sh->dirty = true;
+    journal_feed(sh, &ev, NULL);
+    settle(sh);
+}
+
+/* A message of ours: parsed here, once; garbage is dropped and counted. */
+static void own_message(struct shell *sh, uint32_t from, const void *data, size_t len)
+{
+    struct rd r;
+    uint8_t type, format;
+
+    rd_init(&r, data, len);
+    type = rd_u8(&r);
+    format = rd_u8(&r);
+    if (!r.bad && format == SHELL_MESSAGE_FORMAT && type == SHELL_PROPOSE) {
+        uint32_t to = rd_u32(&r);
+        size_t n;
+        const uint8_t *event = rd_blob(&r, &n);
+
+        if (rd_done(&r)) {
+            if (to == sh->cfg.self) {
+                propose_take(sh, from, event, n);
+            }
+            return;
+        }
+    } else if (!r.bad && format == SHELL_MESSAGE_FORMAT && type == SHELL_PROGRESS) {
+        uint64_t op = rd_u64(&r);
+        uint32_t millionths = rd_u32(&r);
+
+        if (rd_done(&r) && millionths <= 1000000) {
+            progress_note(sh, op, millionths / 1e6, false);
+            return;
+        }
+    }
+    sh->dropped++;
+}
+
+void shell_message(struct shell *sh, uint32_t from, const void *data, size_t len)
+{
+    struct journal_event ev = {.type = JOURNAL_EV_MESSAGE};
+
+    if (!enter(sh)) {
+        return;
+    }
+    if (journal_message_peek(data, len)) {
+        ev.message.from = from;
+        ev.message.data = data;
+        ev.message.len = len;
+        journal_feed(sh, &ev, NULL);
+    } else {
+        own_message(sh, from, data, len);
+    }
+    settle(sh);
+}
+
+static struct run *run_find(const struct shell *sh, uint64_t id)
+{
+    struct run *r = sh->runs;
+
+    while (r != NULL && r->id != id) {
+        r = r->next;
+    }
+    return r;
+}
+
+void shell_run_done(struct shell *sh, uint64_t id, const struct run_result *res)
+{
+    struct run *r;
+
+    if (!enter(sh)) {
+        return;
+    }
+    r = run_find(sh, id);
+    if (r != NULL) {
+        run_done(sh, r, res);
+    }
+    settle(sh);
+}
+
+void shell_run_line(struct shell *sh, uint64_t id, const char *line)
+{
+    static const char progress[] = "progress: ";
+    struct run *r;
+    double fraction;
+    char *end;
+
+    if (strncmp(line, progress, sizeof progress - 1) != 0 || !enter(sh)) {
+        return;
+    }
+    r = run_find(sh, id);
+    fraction = strtod(line + sizeof progress - 1, &end);
+    if (r != NULL && r->job.op != 0 && end != line + sizeof progress - 1 && fraction >= 0 && fraction <= 1) {
+        progress_note(sh, r->job.op, fraction, true);
+    }
+    settle(sh);
+}
+
+void shell_look(struct shell *sh)
+{
+    if (enter(sh)) {
+        sh->inv.again = true;
+        settle(sh);
+    }
+}
+
+void shell_tick(struct shell *sh)
+{
+    if (enter(sh)) {
+        settle(sh);
+    }
+}
+
+static int command(struct shell *sh, uint64_t request, struct event *e, struct err *err)
+{
+    char why[JOURNAL_TEXT_MAX];
+    int rc;
+
+    if (event_who(e->kind) != 'C') {
+        return err_set(err, RC_USAGE, "not a command");
+    }
+    if (sh->leaving) {
+        return err_set(err, RC_REFUSED, "this node's clusterd is being stopped");
+    }
+    if (!shell_quorate(sh, why, sizeof why)) {
+        err_set(err, RC_NO_QUORUM, "no quorum: %s", why);
+        err_hint(err, "see `clusterctl quorum`");
+        return RC_NO_QUORUM;
+    }
+    if (sh->queued >= QUEUE_MAX) {
+        return err_set(err, RC_BUSY, "%u requests wait already on this node", sh->queued);
+    }
+    rc = propose(sh, e, request);
+    if (rc != 0) {
+        return err_set(err, rc, "%s", rc == RC_BAD_INPUT ? "the command is too long" : "out of memory");
+    }
+    return 0;
+}
+
+void shell_command(struct shell *sh, uint64_t request, struct event *e)
+{
+    struct err err = ERR_INIT;
+    int rc;
+
+    if (!enter(sh)) {
+        err_set(&err, RC_FAILED, "this daemon has stopped after a failure: see its log");
+        rc = RC_FAILED;
+    } else {
+        rc = command(sh, request, e, &err);
+    }
+    event_fini(e);
+    if (rc != 0) {
+        sh->p.client.answer(sh->p.client.ctx, request, rc, &err, 0);
+    }
+    if (!sh->failed) {
+        settle(sh);
+    }
+}
+
+void shell_leave(struct shell *sh)
+{
+    if (enter(sh)) {
+        sh->leaving = true;
+        sh->leave_ms = sh->now + LEAVE_MS;
+        settle(sh);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------- looking
+ */
+
+bool shell_may_exit(const struct shell *sh)
+{
+    return sh->may_exit;
+}
+
+const struct state *shell_state(const struct shell *sh)
+{
+    return sh->st;
+}
+
+const struct journal *shell_journal(const struct shell *sh)
+{
+    return sh->j;
+}
+
+void shell_world(const struct shell *sh, struct world *w)
+{
+    *w = sh->world;
+}
+
+bool shell_quorate(const struct shell *sh, char *why, size_t size)
+{
+    struct journal_status *status;
+
+    why[0] = '\0';
+    if (journal_is_open(sh->j) && sh->st->term != 0 && !sh->failed) {
+        return true;
+    }
+    status = malloc(sizeof *status);
+    if (status != NULL) {
+        journal_status(sh->j, status);
+        snprintf(why, size, "%s", status->stopped[0] ? status->stopped : status->why);
+        free(status);
+    }
+    return false;
+}
+
+double shell_progress(const struct shell *sh, uint64_t op)
+{
+    for (unsigned i = 0; i < PROGRESS_MAX; i++) {
+        if (sh->progress[i].op == op && op != 0) {
+            return sh->progress[i].fraction;
+        }
+    }
+    return -1;
+}

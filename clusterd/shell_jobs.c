@@ -1,0 +1,381 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shell_internal.h"
+
+#define CODE_TIMED_OUT   124 /* as timeout(1) has them */
+#define CODE_NOT_STARTED 127
+
+/* What of an agent's output goes into the journal; the rest is for people who run it by hand. */
+static const char *const result_keys[] = {"size_bytes", "free_bytes", "lock"};
+
+struct run *run_new(struct shell *sh, enum run_purpose purpose)
+{
+    struct run *r = calloc(1, sizeof *r);
+
+    if (r == NULL) {
+        shell_fail(sh, "out of memory");
+        return NULL;
+    }
+    r->purpose = purpose;
+    event_init(&r->result, EV_JOB_RESULT);
+    r->next = sh->runs;
+    sh->runs = r;
+    return r;
+}
+
+void run_free(struct shell *sh, struct run *r)
+{
+    for (struct run **at = &sh->runs; *at != NULL; at = &(*at)->next) {
+        if (*at == r) {
+            *at = r->next;
+            break;
+        }
+    }
+    event_fini(&r->result);
+    free(r);
+}
+
+void runs_fini(struct shell *sh)
+{
+    while (sh->runs != NULL) {
+        run_free(sh, sh->runs);
+    }
+}
+
+struct run *run_of_vm(const struct shell *sh, const char *uuid)
+{
+    for (struct run *r = sh->runs; r != NULL; r = r->next) {
+        if (r->uuid[0] != '\0' && strcmp(r->uuid, uuid) == 0) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+static bool of_vm(enum job_kind k)
+{
+    return k >= JOB_START && k <= JOB_PROBE;
+}
+
+bool jobs_touch(const struct shell *sh, const struct vm *vm)
+{
+    for (unsigned i = 0; i < sh->st->jobs; i++) {
+        const struct job *j = &sh->st->job[i];
+
+        if (of_vm(j->kind) && (j->node == sh->cfg.self || j->to == sh->cfg.self) &&
+            strcmp(j->subject, vm->name) == 0) {
+            return true;
+        }
+    }
+    return run_of_vm(sh, vm->uuid) != NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------- running
+ */
+
+/* Gives it to the runner under a new number; param (of which only kv counts) is released. */
+static int run_start(struct shell *sh, struct run *r, struct run_spec *spec, struct event *param)
+{
+    int rc;
+
+    spec->id = r->id = ++sh->run_id;
+    event_putf(param, "CRM_meta_timeout", "%u", spec->timeout_ms);
+    spec->param = param->kv;
+    spec->params = param->kvs;
+    rc = sh->p.run.run(sh->p.run.ctx, spec);
+    event_fini(param);
+    return rc;
+}
+
+int run_vm_agent(struct shell *sh, struct run *r, const struct vm *vm, const char *action,
+                 uint32_t timeout_ms, struct event *param)
+{
+    struct run_spec spec = {.agent = "VirtualMachine", .action = action, .timeout_ms = timeout_ms};
+
+    spec.serial = vm->uuid;
+    spec.xml_uuid = vm->uuid;
+    spec.xml = vm->xml;
+    snprintf(r->uuid, sizeof r->uuid, "%s", vm->uuid);
+    event_put(param, "uuid", vm->uuid);
+    event_put(param, "hypervisor", sh->cfg.hypervisor);
+    event_put(param, "lock_dir", sh->cfg.agent_lock_dir);
+    return run_start(sh, r, &spec, param);
+}
+
+/* What there is of the VM, by C3's own measure: the inventory sees an agent's leftovers too, which hold its
+ * lock. */
+static int run_look(struct shell *sh, struct run *r, const struct vm *vm)
+{
+    struct event param;
+
+    r->purpose = RUN_LOOK;
+    event_init(&param, EV_NONE);
+    return run_vm_agent(sh, r, vm, "inventory", LOOK_TIMEOUT_MS, &param);
+}
+
+static const char *node_name(const struct shell *sh, uint32_t id)
+{
+    const struct node *n = state_node(sh->st, id);
+
+    return n != NULL ? n->name : "";
+}
+
+static int start_vm_job(struct shell *sh, struct run *r)
+{
+    static const char *const actions[JOB_KINDS] = {
+        [JOB_START] = "start",       [JOB_STOP] = "stop",     [JOB_SAVE] = "save",
+        [JOB_RESTORE] = "restore",   [JOB_RESUME] = "resume", [JOB_RESET] = "reset",
+        [JOB_MIGRATE] = "migrate_to"};
+    const struct vm *vm = state_vm(sh->st, r->job.subject);
+    struct event param;
+
+    if (vm == NULL) {
+        return RC_NOT_FOUND;
+    }
+    if (r->job.kind == JOB_PROBE) {
+        return run_look(sh, r, vm);
+    }
+    event_init(&param, EV_NONE);
+    if (r->job.kind == JOB_STOP && (r->job.flags & EVF_FORCE)) {
+        event_put(&param, "force", "1");
+    } else if (r->job.kind == JOB_SAVE) {
+        event_put(&param, "state_file", vm->saved.path);
+        event_putf(&param, "tag", "%llu", (unsigned long long)r->job.id);
+    } else if (r->job.kind == JOB_RESTORE) {
+        event_put(&param, "state_file", vm->saved.path);
+        event_putf(&param, "tag", "%llu", (unsigned long long)vm->saved.tag);
+    } else if (r->job.kind == JOB_MIGRATE) {
+        event_put(&param, "CRM_meta_migrate_source", sh->cfg.name);
+        event_put(&param, "CRM_meta_migrate_target", node_name(sh, r->job.to));
+        event_put(&param, "migration_uri", sh->cfg.migration_uri);
+        if (r->job.flags & EVF_PAUSED) {
+            event_put(&param, "migrate_paused", "1");
+        }
+    }
+    return run_vm_agent(sh, r, vm, actions[r->job.kind], r->job.timeout_ms, &param);
+}
+
+static int run_fence(struct shell *sh, struct run *r, const char *action)
+{
+    const struct fence_device *f = state_fence(sh->st, r->job.subject);
+    struct run_spec spec = {.fence = true, .action = action, .timeout_ms = r->job.timeout_ms};
+    struct event param;
+
+    if (f == NULL) {
+        return RC_NOT_FOUND;
+    }
+    event_init(&param, EV_NONE);
+    for (unsigned i = 0; i < f->params; i++) {
+        event_put(&param, f->param[i].key, f->param[i].value);
+    }
+    spec.agent = f->agent;
+    spec.serial = f->name;
+    return run_start(sh, r, &spec, &param);
+}
+
+static int start_volume_job(struct shell *sh, struct run *r)
+{
+    static const char *const actions[JOB_KINDS] = {[JOB_VOLUME_START] = "start",
+                                                   [JOB_VOLUME_STOP] = "stop",
+                                                   [JOB_LOCK_HOLD] = "lock-hold",
+                                                   [JOB_LOCK_TRY] = "lock-try"};
+    const struct volume *v = state_volume(sh->st, r->job.subject);
+    struct run_spec spec = {.agent = "SharedVolume", .timeout_ms = r->job.timeout_ms};
+    struct event param;
+
+    if (v == NULL) {
+        return RC_NOT_FOUND;
+    }
+    event_init(&param, EV_NONE);
+    event_put(&param, "name", v->name);
+    event_put(&param, "source", v->source);
+    event_put(&param, "path", v->path);
+    event_put(&param, "node", sh->cfg.name);
+    if (r->job.kind == JOB_LOCK_HOLD || r->job.kind == JOB_LOCK_TRY) {
+        event_putf(&param, "proof", "image-%u", r->job.kind == JOB_LOCK_HOLD ? r->job.node : r->job.to);
+        event_put(&param, "hold_ms", "1500");
+        event_put(&param, "want",
+                  r->job.kind == JOB_LOCK_HOLD ? ""
+                  : r->job.flags & EVF_HELD    ? "refused"
+                                               : "granted");
+    }
+    spec.action = actions[r->job.kind];
+    spec.serial = v->path;
+    return run_start(sh, r, &spec, &param);
+}
+
+/* The end of a job: a fact, repeated until it is committed (A1). */
+static void finish(struct shell *sh, struct run *r, uint64_t num, enum obs_state obs, const char *reason)
+{
+    struct event *e = &r->result;
+
+    e->id = r->job.id;
+    e->node = sh->cfg.self;
+    e->num = num;
+    e->obs = obs;
+    snprintf(e->subject, sizeof e->subject, "%s", r->job.subject);
+    if (event_set_text(e, reason) != 0 || propose(sh, e, 0) != 0) {
+        shell_fail(sh, "the result of job %llu cannot be kept", (unsigned long long)r->job.id);
+    }
+    run_free(sh, r);
+}
+
+static void start_job(struct shell *sh, const struct job *job)
+{
+    struct run *r = run_new(sh, RUN_JOB);
+    int rc;
+
+    if (r == NULL) {
+        return;
+    }
+    r->job = *job;
+    if (of_vm(job->kind)) {
+        rc = start_vm_job(sh, r);
+    } else if (job->kind == JOB_FENCE || job->kind == JOB_FENCE_STATUS) {
+        rc = run_fence(sh, r, job->kind == JOB_FENCE ? "off" : "status");
+    } else {
+        rc = start_volume_job(sh, r);
+    }
+    if (rc != 0) { /* nothing has been done; what is there is as unknown as before */
+        finish(sh, r, CODE_NOT_STARTED, OBS_UNKNOWN,
+               rc == RC_NOT_FOUND ? "it is not there any more" : rc_key(rc));
+    }
+}
+
+void jobs_start(struct shell *sh)
+{
+    if (!shell_current(sh) || shell_self(sh) == NULL || sh->leaving || quorum_ending(sh)) {
+        return;
+    }
+    for (unsigned i = 0; i < sh->st->jobs && !sh->failed; i++) {
+        const struct job *j = &sh->st->job[i];
+
+        if (j->id > sh->job_mark && j->node == sh->cfg.self && j->session == sh->cfg.session && !j->orphan) {
+            start_job(sh, j);
+        }
+    }
+    sh->job_mark = sh->applied > sh->job_mark ? sh->applied : sh->job_mark;
+}
+
+/* ------------------------------------------------------------------------------------------------- results
+ */
+
+/* The value of the last line `key: value`, copied; false when there is none that fits. */
+static bool output_value(const char *output, const char *key, char *out, size_t size)
+{
+    size_t klen = strlen(key);
+    bool found = false;
+
+    for (const char *line = output; line != NULL && *line != '\0';) {
+        const char *end = strchr(line, '\n');
+        size_t len = end != NULL ? (size_t)(end - line) : strlen(line);
+
+        if (len > klen + 2 && strncmp(line, key, klen) == 0 && line[klen] == ':' && line[klen + 1] == ' ' &&
+            len - klen - 2 < size) {
+            memcpy(out, line + klen + 2, len - klen - 2);
+            out[len - klen - 2] = '\0';
+            found = true;
+        }
+        line = end != NULL ? end + 1 : NULL;
+    }
+    return found;
+}
+
+static enum obs_state output_state(const struct run_result *res)
+{
+    char value[32];
+
+    return output_value(res->output, "state", value, sizeof value) ? obs_from_key(value) : OBS_UNKNOWN;
+}
+
+static void keep_output(struct run *r, const struct run_result *res)
+{
+    char value[TEXT_SIZE];
+
+    for (size_t i = 0; i < sizeof result_keys / sizeof result_keys[0]; i++) {
+        if (output_value(res->output, result_keys[i], value, sizeof value)) {
+            event_put(&r->result, result_keys[i], value);
+        }
+    }
+}
+
+static void action_done(struct shell *sh, struct run *r, const struct run_result *res)
+{
+    const struct vm *vm = of_vm(r->job.kind) ? state_vm(sh->st, r->job.subject) : NULL;
+    enum obs_state obs = res->started && !res->timed_out && res->code == 0 ? output_state(res) : OBS_UNKNOWN;
+
+    r->code = !res->started ? CODE_NOT_STARTED : res->timed_out ? CODE_TIMED_OUT : res->code;
+    snprintf(r->reason, sizeof r->reason, "%s", res->reason);
+    keep_output(r, res);
+    if (vm != NULL && obs == OBS_UNKNOWN && run_look(sh, r, vm) == 0) {
+        return; /* what became of it? */
+    }
+    if (r->job.kind == JOB_FENCE) {
+        /* Only its status proves it (S3), and proves it even when `off` itself complained. */
+        r->purpose = RUN_STATUS;
+        if (run_fence(sh, r, "status") == 0) {
+            return;
+        }
+        r->code = r->code ? r->code : CODE_NOT_STARTED;
+    }
+    finish(sh, r, (uint64_t)(int64_t)r->code, obs, r->reason);
+}
+
+static void status_done(struct shell *sh, struct run *r, const struct run_result *res)
+{
+    char reason[TEXT_SIZE];
+
+    if (res->started && !res->timed_out && res->code == 2) {
+        finish(sh, r, 0, OBS_UNKNOWN, r->reason);
+        return;
+    }
+    if (r->code != 0) {
+        finish(sh, r, 1, OBS_UNKNOWN, r->reason);
+        return;
+    }
+    snprintf(reason, sizeof reason, "off was reported done, but status %s: %.180s",
+             res->started && !res->timed_out && res->code == 0 ? "says that it is on" : "could not be read",
+             res->reason);
+    finish(sh, r, 1, OBS_UNKNOWN, reason);
+}
+
+static void look_done(struct shell *sh, struct run *r, const struct run_result *res)
+{
+    enum obs_state obs = OBS_UNKNOWN;
+    struct inventory inv;
+
+    if (res->started && !res->timed_out && res->code == 0 &&
+        shell_inventory_parse(res->output, &inv, NULL) == 0) {
+        obs = inv.reachable ? shell_inventory_obs(&inv, r->uuid) : OBS_UNKNOWN;
+        shell_inventory_fini(&inv);
+    }
+    if (r->job.kind == JOB_PROBE) {
+        r->code = obs == OBS_UNKNOWN ? 1 : 0;
+        snprintf(r->reason, sizeof r->reason, "%s", obs == OBS_UNKNOWN ? "libvirt cannot tell" : "");
+    }
+    finish(sh, r, (uint64_t)(int64_t)r->code, obs, r->reason);
+}
+
+void run_done(struct shell *sh, struct run *r, const struct run_result *res)
+{
+    switch (r->purpose) {
+    case RUN_JOB:
+        action_done(sh, r, res);
+        break;
+    case RUN_LOOK:
+        look_done(sh, r, res);
+        break;
+    case RUN_STATUS:
+        status_done(sh, r, res);
+        break;
+    case RUN_INVENTORY:
+        run_free(sh, r);
+        inventory_done(sh, res);
+        break;
+    case RUN_SELF_STOP:
+        run_free(sh, r);
+        break;
+    }
+}

@@ -1,0 +1,133 @@
+#include <string.h>
+
+#include "shell_internal.h"
+
+/*
+ * S2: a node that does not hear an open term ends its VMs within no_quorum_timeout_ms of the last moment at
+ * which it did. From one half of that time on they are asked to shut down, at 0.85 of it they are killed. The
+ * agents run for the shell here, not for a job: nothing can be decided, nothing is journalled; a later
+ * inventory tells what was done.
+ */
+#define BEGIN_PERCENT 50
+#define FORCE_PERCENT 85
+
+static uint64_t after(const struct shell *sh, unsigned percent)
+{
+    return sh->quorum.heard_ms + (uint64_t)sh->st->opt.no_quorum_timeout_ms * percent / 100;
+}
+
+bool quorum_ending(const struct shell *sh)
+{
+    return !journal_is_open(sh->j) && sh->now >= after(sh, BEGIN_PERCENT);
+}
+
+static uint32_t left_ms(const struct shell *sh, unsigned percent, uint32_t least)
+{
+    uint64_t end = after(sh, percent);
+
+    return end > sh->now + least ? (uint32_t)(end - sh->now) : least;
+}
+
+static void stop(struct shell *sh, const struct vm *vm)
+{
+    struct run *r = run_new(sh, RUN_SELF_STOP);
+    struct event param;
+    uint32_t timeout = sh->quorum.forced ? left_ms(sh, 100, 1000) : left_ms(sh, FORCE_PERCENT, 100);
+
+    if (r == NULL) {
+        return;
+    }
+    event_init(&param, EV_NONE);
+    r->force = sh->quorum.forced;
+    if (r->force) {
+        event_put(&param, "force", "1");
+    }
+    shell_log(sh, LOG_L_WARNING, "no quorum: VM '%s' is %s", vm->name, r->force ? "killed" : "shut down");
+    if (run_vm_agent(sh, r, vm, "stop", timeout, &param) != 0) {
+        run_free(sh, r);
+    }
+}
+
+void quorum_inventory(struct shell *sh, const struct inventory *inv)
+{
+    uint32_t pause = sh->st->opt.no_quorum_timeout_ms / 40;
+    bool any = inv == NULL;
+
+    if (!quorum_ending(sh)) {
+        return;
+    }
+    for (unsigned i = 0; i < sh->st->vms; i++) {
+        const struct vm *vm = sh->st->vm[i];
+
+        /* Nothing could be learnt: what the state says is here is killed at the end, blindly. */
+        if (inv != NULL ? shell_inventory_obs(inv, vm->uuid) == OBS_ABSENT
+                        : !sh->quorum.forced || vm_claim(vm, sh->cfg.self) == NULL) {
+            continue;
+        }
+        any = true;
+        if (run_of_vm(sh, vm->uuid) == NULL) {
+            stop(sh, vm);
+        }
+    }
+    pause = pause < 1000 ? pause : 1000;
+    sh->quorum.look_ms = sh->now + (any || sh->runs != NULL ? pause : sh->st->opt.monitor_interval_ms);
+}
+
+/* Whatever still goes on about a VM here, a slow shutdown or a start, has had its time. */
+static void force(struct shell *sh)
+{
+    sh->quorum.forced = true;
+    sh->quorum.look_ms = sh->now;
+    for (struct run *r = sh->runs; r != NULL; r = r->next) {
+        if (r->uuid[0] != '\0' && !r->force) {
+            sh->p.run.cancel(sh->p.run.ctx, r->id);
+        }
+    }
+}
+
+void quorum_consider(struct shell *sh)
+{
+    if (journal_is_open(sh->j)) {
+        uint64_t heard = journal_heard_ms(sh->j);
+
+        sh->quorum.heard_ms = heard > sh->quorum.heard_ms ? heard : sh->quorum.heard_ms;
+        if (sh->quorum.begun) {
+            shell_log(sh, LOG_L_NOTICE, "quorum is back: no more VMs are ended");
+            sh->quorum.begun = sh->quorum.forced = false;
+            sh->inv.again = true;
+        }
+        return;
+    }
+    if (!quorum_ending(sh)) {
+        return;
+    }
+    if (!sh->quorum.begun) {
+        sh->quorum.begun = true;
+        sh->quorum.look_ms = sh->now;
+        shell_log(sh, LOG_L_WARNING, "no quorum for %llu ms: this node's VMs end (no_quorum_timeout_ms %u)",
+                  (unsigned long long)(sh->now - sh->quorum.heard_ms), sh->st->opt.no_quorum_timeout_ms);
+    }
+    if (!sh->quorum.forced && sh->now >= after(sh, FORCE_PERCENT)) {
+        force(sh);
+    }
+    if (!sh->inv.running && sh->now >= sh->quorum.look_ms) {
+        inventory_start(sh);
+    }
+}
+
+uint64_t quorum_next_ms(const struct shell *sh)
+{
+    uint64_t next;
+
+    if (journal_is_open(sh->j)) {
+        return NEVER;
+    }
+    if (!sh->quorum.begun) {
+        return after(sh, BEGIN_PERCENT);
+    }
+    next = sh->inv.running ? NEVER : sh->quorum.look_ms;
+    if (!sh->quorum.forced && after(sh, FORCE_PERCENT) < next) {
+        next = after(sh, FORCE_PERCENT);
+    }
+    return next;
+}
