@@ -15,8 +15,9 @@ import time
 REPORT = struct.Struct("<IIQIIQQ32s")  # as in guest/guest.c
 MAGIC = 0x4742414C
 TICK, WRITE = ord("T"), ord("W")
-GAP_MS = 30  # shorter pauses between ticks are not remembered one by one
-GAPS_MAX = 10000
+GAP_MS = 12  # ticks come every 10 ms; pauses up to this are not remembered one by one
+GAPS_MAX = 20000
+GAPS_SHOWN_MS = 50
 BATCH_S = 0.02
 SO_TIMESTAMPNS = 35
 STAMP = struct.Struct("ll")
@@ -75,7 +76,7 @@ class Guest:
     def evidence(self, since):
         gaps = [(at, ms) for at, ms in self.gaps if since is None or at >= since]
         longest, at = (self.longest if since is None else
-                       max(((ms, at) for at, ms in gaps), default=(0.0, None)))
+                       max(((ms, at) for at, ms in gaps), default=(GAP_MS, None)))
         return {
             "boots": self.boots, "lives": len(self.lives), "ticks": self.ticks,
             "last_tick_ms_ago": None if self.last_tick is None else round((time.time() - self.last_tick) * 1000),
@@ -83,7 +84,7 @@ class Guest:
             "acknowledged_writes": self.writes, "last_acknowledged_write": self.acknowledged,
             "lost_writes": self.lost + self.missing, "double_writers": self.double,
             "life_ticks": next(reversed(self.lives.values()))["tick"] if self.lives else 0,
-            "gaps": [[round(at, 3), round(ms)] for at, ms in gaps[-20:]],
+            "gaps": [[round(at, 3), round(ms)] for at, ms in gaps if ms >= GAPS_SHOWN_MS][-20:],
         }
 
 

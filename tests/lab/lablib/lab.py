@@ -166,9 +166,9 @@ class Lab:
             cluster.configure(self)
 
     def _start_evidence(self):
-        self.spawn_outside([sys.executable, HERE / "collector.py", net.COLLECTOR, net.COLLECTOR_PORT,
+        self.spawn_outside([sys.executable, "-B", HERE / "collector.py", net.COLLECTOR, net.COLLECTOR_PORT,
                             self.dir / "collector.sock"], self.dir / "collector.log")
-        self.spawn_outside([sys.executable, HERE / "auditor.py", self.dir, self.cgroup.path,
+        self.spawn_outside([sys.executable, "-B", HERE / "auditor.py", self.dir, self.cgroup.path,
                             self.dir / "auditor.sock"], self.dir / "auditor.log")
 
     def power_on(self, hosts):
