@@ -267,8 +267,8 @@ static int vm_fill(struct apply *a, struct vm *vm)
     const struct event *e = a->e;
     const struct hash zero = {0, 0};
 
-    vm->disk = calloc(DISKS_MAX, sizeof *vm->disk);
-    vm->network = calloc(NETWORKS_MAX, sizeof *vm->network);
+    vm->disk = calloc(count_key(e, "disk") + 1, sizeof *vm->disk);
+    vm->network = calloc(count_key(e, "network") + 1, sizeof *vm->network);
     vm->xml = strdup(e->text);
     if (vm->disk == NULL || vm->network == NULL || vm->xml == NULL) {
         return reject(a, RC_NO_MEMORY, "out of memory");
