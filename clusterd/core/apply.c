@@ -153,7 +153,9 @@ void core_apply(struct state *s, const struct event *e, uint64_t term, uint64_t 
     s->term = term;
     s->index = index;
     s->time_ms = e->time_ms;
-    if (admit(&a)) {
+    if (e->node > NODES_MAX || e->to > NODES_MAX || e->origin > NODES_MAX) {
+        (void)reject(&a, RC_BAD_INPUT, "an event names a node beyond %d", NODES_MAX);
+    } else if (admit(&a)) {
         (void)dispatch(&a);
     }
 }

@@ -14,6 +14,7 @@
 #define WORDS_MAX 24
 
 struct rig {
+    FILE *corpus; /* with --corpus PREFIX: the events, as tests/fuzz/fuzz_core.c reads them */
     struct state *s;
     struct world w;
     uint64_t term, index, sessions;
@@ -38,6 +39,15 @@ static void put(struct rig *r, struct event *e)
     char text[512];
     const char *wrong;
 
+    if (r->corpus != NULL) {
+        struct buf one = BUF_INIT, framed = BUF_INIT;
+
+        event_encode(e, &one);
+        buf_blob(&framed, one.data, one.len);
+        fwrite(framed.data, 1, framed.len, r->corpus);
+        buf_fini(&one);
+        buf_fini(&framed);
+    }
     r->index++;
     r->now_ms += 10;
     e->time_ms = r->now_ms;
@@ -479,12 +489,20 @@ static void prelude(struct rig *r)
 int main(int argc, char **argv)
 {
     struct rig r = {.s = state_new("test")};
-    FILE *f = argc == 2 ? fopen(argv[1], "r") : NULL;
+    FILE *f = argc == 2 || argc == 3 ? fopen(argv[1], "r") : NULL;
     char text[1024];
 
     if (f == NULL || r.s == NULL) {
-        fprintf(stderr, "usage: scenario FILE\n");
+        fprintf(stderr, "usage: scenario FILE [CORPUS]   CORPUS.events and CORPUS.state are written\n");
         return 2;
+    }
+    if (argc == 3) {
+        snprintf(text, sizeof text, "%s.events", argv[2]);
+        r.corpus = fopen(text, "w");
+        if (r.corpus == NULL) {
+            die("cannot write", text);
+        }
+        fputc(1, r.corpus);
     }
     while (fgets(text, sizeof text, f) != NULL) {
         char *w[WORDS_MAX], *save = NULL;
@@ -507,6 +525,21 @@ int main(int argc, char **argv)
         }
     }
     fclose(f);
+    if (r.corpus != NULL) {
+        struct buf b = BUF_INIT;
+
+        fclose(r.corpus);
+        snprintf(text, sizeof text, "%s.state", argv[2]);
+        r.corpus = fopen(text, "w");
+        if (r.corpus == NULL) {
+            die("cannot write", text);
+        }
+        fputc(0, r.corpus);
+        state_encode(r.s, &b);
+        fwrite(b.data, 1, b.len, r.corpus);
+        fclose(r.corpus);
+        buf_fini(&b);
+    }
     state_free(r.s);
     return 0;
 }

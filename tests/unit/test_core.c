@@ -343,7 +343,8 @@ static bool skipped(size_t at, const size_t *skip, unsigned skips)
 }
 
 /* Flips one bit in each byte that is not skipped, and expects another digest each time (S5, A14). */
-static void flip_all(struct state *s, void *base, size_t size, const size_t *skip, unsigned skips, const char *what)
+static void flip_all(struct state *s, void *base, size_t size, const size_t *skip, unsigned skips,
+                     const char *what)
 {
     struct hash before = state_digest(s);
     uint8_t *p = base;
@@ -394,31 +395,33 @@ static void the_digest_covers_every_field(void **unused)
          END(struct node, boot), END(struct node, error), GAP(struct node, error, op));
     FILL(vm->name), FILL(vm->uuid), FILL(vm->saved.path), FILL(vm->error);
     FLIP(s, vm, struct vm, END(struct vm, name), END(struct vm, uuid), FIELD(struct vm, xml),
-         GAP(struct vm, cpus, disks), FIELD(struct vm, disks), FIELD(struct vm, networks), FIELD(struct vm, disk),
-         FIELD(struct vm, network), GAP(struct vm, networks, disk), GAP(struct vm, home, claim),
-         AFTER(struct vm, claim[0].node), 4, AFTER(struct vm, claim[0].obs), 4, AFTER(struct vm, claim[1].node), 4,
-         AFTER(struct vm, claim[1].obs), 4, AFTER(struct vm, claim[2].node), 4, AFTER(struct vm, claim[2].obs), 4,
+         GAP(struct vm, cpus, disks), FIELD(struct vm, disks), FIELD(struct vm, networks),
+         FIELD(struct vm, disk), FIELD(struct vm, network), GAP(struct vm, networks, disk),
+         GAP(struct vm, home, claim), AFTER(struct vm, claim[0].node), 4, AFTER(struct vm, claim[0].obs), 4,
+         AFTER(struct vm, claim[1].node), 4, AFTER(struct vm, claim[1].obs), 4,
+         AFTER(struct vm, claim[2].node), 4, AFTER(struct vm, claim[2].obs), 4,
          AFTER(struct vm, claim[3].node), 4, AFTER(struct vm, claim[3].obs), 4, FIELD(struct vm, claims),
          GAP(struct vm, claims, saved), END(struct vm, saved.path), GAP(struct vm, saved.path, op),
          GAP(struct vm, wait, tries), GAP(struct vm, restarts, restart_since_ms), END(struct vm, error));
     FILL(v->name), FILL(v->type), FILL(v->source), FILL(v->path), FILL(v->error);
     FLIP(s, v, struct volume, END(struct volume, name), END(struct volume, type), END(struct volume, source),
-         END(struct volume, path), END(struct volume, error), offsetof(struct volume, proven), sizeof(node_set),
-         GAP(struct volume, holding, refused), TAIL(struct volume, error));
+         END(struct volume, path), END(struct volume, error), offsetof(struct volume, proven),
+         sizeof(node_set), GAP(struct volume, holding, refused), TAIL(struct volume, error));
     FILL(f->name), FILL(f->agent);
     FLIP(s, f, struct fence_device, END(struct fence_device, name), END(struct fence_device, agent),
-         GAP(struct fence_device, level, param), FIELD(struct fence_device, param), FIELD(struct fence_device, params),
-         TAIL(struct fence_device, params));
+         GAP(struct fence_device, level, param), FIELD(struct fence_device, param),
+         FIELD(struct fence_device, params), TAIL(struct fence_device, params));
     FILL(o->subject), FILL(o->blocked), FILL(o->by), FILL(o->why), FILL(o->error);
     FLIP(s, o, struct op, END(struct op, subject), GAP(struct op, node, parent), GAP(struct op, phase, tried),
          END(struct op, blocked), GAP(struct op, cancel, started_ms), END(struct op, by), END(struct op, why),
          END(struct op, error));
     FILL(j->subject);
-    FLIP(s, j, struct job, GAP(struct job, node, session), GAP(struct job, to, op), GAP(struct job, orphan, subject),
-         END(struct job, subject), TAIL(struct job, subject));
+    FLIP(s, j, struct job, GAP(struct job, node, session), GAP(struct job, to, op),
+         GAP(struct job, orphan, subject), END(struct job, subject), TAIL(struct job, subject));
     FILL(s->cluster);
-    FLIP(s, s, struct state, END(struct state, cluster), GAP(struct state, startup, opt), FIELD(struct state, node),
-         offsetof(struct state, vm), sizeof(struct state) - offsetof(struct state, vm));
+    FLIP(s, s, struct state, END(struct state, cluster), GAP(struct state, startup, opt),
+         FIELD(struct state, node), offsetof(struct state, vm),
+         sizeof(struct state) - offsetof(struct state, vm));
     state_free(s);
 }
 static void snapshots_survive_and_garbage_is_refused(void **unused)
