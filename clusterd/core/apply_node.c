@@ -189,7 +189,7 @@ int apply_node_lost(struct apply *a)
         (daemon_only && n->state == NODE_GRACE)) {
         return reject(a, RC_REFUSED, "node %u is not there, so it cannot be lost", a->e->node);
     }
-    if (n->session != a->e->session) {
+    if (n->session != a->e->id) {
         return reject(a, RC_REFUSED, "node '%s' has come back since its loss was seen", n->name);
     }
     n->state = daemon_only ? NODE_GRACE : NODE_UNCLEAN;

@@ -114,7 +114,7 @@ static void decide_lost(struct decide *d, const struct node *n)
     if (e != NULL) {
         e->node = n->id;
         e->num = ring ? 0 : 1;
-        e->session = n->session;
+        e->id = n->session; /* which daemon of it is lost: it may be back by the time this is committed */
     }
 }
 

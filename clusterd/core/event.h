@@ -32,7 +32,8 @@
     X(EV_OPEN, "term-open", 'D')                                                                             \
     /* a daemon is there: node, session, kv name boot memory_mib cpus feature_level version */               \
     X(EV_NODE_UP, "node-up", 'F')                                                                            \
-    /* node; num: 0 = clusterd gone while corosync stays (N2), 1 = out of the membership */                  \
+    /* node, id = its session; num: 0 = clusterd gone while corosync stays (N2), 1 = out of the membership   \
+     */                                                                                                      \
     X(EV_NODE_LOST, "node-lost", 'D')                                                                        \
     /* "empty, leaving" (N2): node */                                                                        \
     X(EV_NODE_LEFT, "node-left", 'F')                                                                        \

@@ -187,7 +187,7 @@ static struct applied lost(struct state *s, uint32_t node)
     event_init(&e, EV_NODE_LOST);
     e.node = node;
     e.num = 1;
-    e.session = 100 + node;
+    e.id = 100 + node;
     return put(s, &e);
 }
 
