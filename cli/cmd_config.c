@@ -1,0 +1,2 @@
+#include "cli.h"
+const struct cli_command cmd_config[] = {{.name = NULL}};

@@ -1,0 +1,513 @@
+#include "output.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <libxml/tree.h>
+#include <libxml/xmlsave.h>
+
+#include "common/json.h"
+
+#define X(text) ((const xmlChar *)(text))
+#define RING    32
+
+/* ---- errors ---- */
+
+static struct json_object *error_document(const struct err *err, const char *msg)
+{
+    struct json_object *document = json_object_new_object(), *e = json_object_new_object();
+
+    (void)json_object_object_add(e, "code", json_object_new_string(rc_key(err->rc)));
+    (void)json_object_object_add(e, "message", json_object_new_string(msg));
+    (void)json_object_object_add(e, "hint", err->hint[0] ? json_object_new_string(err->hint) : NULL);
+    (void)json_object_object_add(document, "error", e);
+    return document;
+}
+
+static int fail(struct cli *c, const struct err *err, const char *msg)
+{
+    if (c->json || c->xml) {
+        struct json_object *document = error_document(err, msg);
+
+        (void)output_document(c, document, NULL);
+        json_object_put(document);
+        return err->rc;
+    }
+    (void)fflush(stdout);
+    (void)fprintf(stderr, "clusterctl: %s\n", out_clean(msg));
+    if (err->hint[0] != '\0') {
+        (void)fprintf(stderr, "hint: %s\n", out_clean(err->hint));
+    }
+    return err->rc;
+}
+
+int cli_fail(struct cli *c, const struct err *err, const char *what, ...)
+{
+    char msg[1024];
+    va_list ap;
+    int n = 0;
+
+    if (what != NULL) {
+        va_start(ap, what);
+        n = vsnprintf(msg, sizeof msg, what, ap);
+        va_end(ap);
+    }
+    if (n >= 0 && (size_t)n < sizeof msg) {
+        (void)snprintf(msg + n, sizeof msg - (size_t)n, "%s%s", n ? ": " : "", err->msg);
+    }
+    return fail(c, err, msg);
+}
+
+int cli_refuse(struct cli *c, int rc, const char *hint, const char *fmt, ...)
+{
+    struct err err = ERR_INIT;
+    va_list ap;
+
+    err.rc = rc;
+    va_start(ap, fmt);
+    (void)vsnprintf(err.msg, sizeof err.msg, fmt, ap);
+    va_end(ap);
+    err_hint(&err, "%s", hint ? hint : "");
+    return fail(c, &err, err.msg);
+}
+
+void cli_note(const struct cli *c, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (c->json || c->xml) {
+        return;
+    }
+    (void)fflush(stdout);
+    va_start(ap, fmt);
+    (void)vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    (void)fputc('\n', stderr);
+}
+
+int cli_confirm(struct cli *c, const char *fmt, ...)
+{
+    char question[512], answer[16] = "";
+    va_list ap;
+
+    if (c->yes) {
+        return 0;
+    }
+    va_start(ap, fmt);
+    (void)vsnprintf(question, sizeof question, fmt, ap);
+    va_end(ap);
+    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+        return cli_refuse(c, RC_REFUSED, "--yes does it without asking",
+                          "%s This needs a confirmation, and there is "
+                          "no terminal to ask on",
+                          question);
+    }
+    (void)fprintf(stderr, "%s Go on? [y/N] ", question);
+    if (fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y')) {
+        return 0;
+    }
+    return cli_refuse(c, RC_REFUSED, NULL, "not confirmed, nothing was done");
+}
+
+/* ---- members ---- */
+
+struct json_object *out_get(struct json_object *o, const char *key)
+{
+    struct json_object *value = NULL;
+
+    (void)json_object_object_get_ex(o, key, &value);
+    return value;
+}
+
+bool out_is_null(struct json_object *o, const char *key)
+{
+    return out_get(o, key) == NULL;
+}
+
+const char *out_text(struct json_object *o, const char *key)
+{
+    struct json_object *value = out_get(o, key);
+
+    return value ? out_clean(json_object_get_string(value)) : "-";
+}
+
+int64_t out_int(struct json_object *o, const char *key)
+{
+    return json_object_get_int64(out_get(o, key));
+}
+
+bool out_bool(struct json_object *o, const char *key)
+{
+    return json_object_get_boolean(out_get(o, key));
+}
+
+size_t out_length(struct json_object *list)
+{
+    return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+}
+
+static char *ring(size_t size)
+{
+    static char *slot[RING];
+    static unsigned next;
+    char **s = &slot[next++ % (RING)];
+
+    free(*s);
+    *s = calloc(1, size);
+    if (*s == NULL) {
+        abort();
+    }
+    return *s;
+}
+
+/* Control characters, C1 ones in UTF-8 included, could rewrite what stands on a terminal. */
+const char *out_clean(const char *text)
+{
+    size_t len = strlen(text);
+    char *out = ring(len + 1);
+
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f) {
+            out[i] = '?';
+        } else if (c == 0xc2 && (unsigned char)text[i + 1] < 0xa0) {
+            out[i] = '?';
+            if (i + 1 < len) {
+                out[++i] = '?';
+            }
+        } else {
+            out[i] = text[i];
+        }
+    }
+    return out;
+}
+
+const char *out_join(struct json_object *list)
+{
+    size_t n = out_length(list), size = 2;
+    char *out;
+
+    for (size_t i = 0; i < n; i++) {
+        size += strlen(json_object_get_string(json_object_array_get_idx(list, i))) + 2;
+    }
+    out = ring(size);
+    if (n == 0) {
+        return "-";
+    }
+    for (size_t i = 0, at = 0; i < n; i++) {
+        at += (size_t)snprintf(out + at, size - at, "%s%s", i ? ", " : "",
+                               json_object_get_string(json_object_array_get_idx(list, i)));
+    }
+    return out_clean(out);
+}
+
+const char *out_bytes(int64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    double v = (double)bytes;
+    unsigned u = 0;
+    char *out = ring(32);
+
+    while (v >= 1024 && u < 5) {
+        v /= 1024;
+        u++;
+    }
+    (void)snprintf(out, 32, u ? "%.1f %s" : "%.0f %s", v, units[u]);
+    return out;
+}
+
+/* ---- times ---- */
+
+int64_t out_time_ms(const char *time)
+{
+    struct tm tm = {0};
+    int ms = 0;
+
+    if (sscanf(time, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+               &tm.tm_min, &tm.tm_sec, &ms) < 6) {
+        return 0;
+    }
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    return (int64_t)timegm(&tm) * 1000 + ms;
+}
+
+const char *out_when(const char *text)
+{
+    time_t then = (time_t)(out_time_ms(text) / 1000), now = time(NULL);
+    struct tm a, b;
+    char *out = ring(32);
+
+    if (then == 0 || localtime_r(&then, &a) == NULL || localtime_r(&now, &b) == NULL) {
+        return "-";
+    }
+    (void)strftime(out, 32,
+                   a.tm_yday == b.tm_yday && a.tm_year == b.tm_year ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &a);
+    return out;
+}
+
+const char *out_lasted(const char *from, const char *to)
+{
+    struct timespec now;
+    int64_t ms;
+    char *out = ring(40);
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    ms = (to ? out_time_ms(to) : (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000) - out_time_ms(from);
+    if (ms < 0 || out_time_ms(from) == 0) {
+        return "-";
+    }
+    if (ms < 60000) {
+        (void)snprintf(out, 40, "%.1f s", (double)ms / 1000);
+    } else if (ms < 3600000) {
+        (void)snprintf(out, 40, "%" PRId64 " min %" PRId64 " s", ms / 60000, ms / 1000 % 60);
+    } else {
+        (void)snprintf(out, 40, "%" PRId64 " h %" PRId64 " min", ms / 3600000, ms / 60000 % 60);
+    }
+    return out;
+}
+
+/* ---- tables ---- */
+
+struct table {
+    unsigned columns, cells, cap;
+    char **cell;
+};
+
+struct table *table_new(unsigned columns)
+{
+    struct table *t = calloc(1, sizeof *t);
+
+    if (t == NULL) {
+        abort();
+    }
+    t->columns = columns;
+    return t;
+}
+
+void table_cell(struct table *t, const char *fmt, ...)
+{
+    va_list ap;
+    char *text = NULL;
+
+    if (t->cells == t->cap) {
+        t->cap = t->cap ? 2 * t->cap : 64;
+        t->cell = realloc(t->cell, t->cap * sizeof *t->cell);
+    }
+    va_start(ap, fmt);
+    if (t->cell == NULL || vasprintf(&text, fmt, ap) < 0) {
+        abort();
+    }
+    va_end(ap);
+    t->cell[t->cells++] = text;
+}
+
+/* Columns on the screen, counted by the beginnings of UTF-8 characters. */
+static unsigned width(const char *text)
+{
+    unsigned n = 0;
+
+    for (; *text != '\0'; text++) {
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    }
+    return n;
+}
+
+static void print_row(const struct table *t, unsigned row, const unsigned *wide, unsigned indent)
+{
+    const char *const *cell = (const char *const *)t->cell + row * t->columns;
+    unsigned last = t->columns;
+
+    while (last > 0 && cell[last - 1][0] == '\0') {
+        last--; /* no blanks at the end of a line */
+    }
+    printf("%*s%s", (int)indent, "", row == 0 ? colour(COLOUR_BOLD) : "");
+    for (unsigned i = 0; i < last; i++) {
+        enum colour shade = row > 0 ? state_colour(cell[i]) : COLOUR_NONE;
+
+        printf("%s%s%s", shade ? colour(shade) : "", cell[i], shade ? colour(COLOUR_NONE) : "");
+        if (i + 1 < last) {
+            printf("%*s", (int)(wide[i] - width(cell[i]) + 2), "");
+        }
+    }
+    printf("%s\n", row == 0 ? colour(COLOUR_NONE) : "");
+}
+
+void table_print(struct table *t, unsigned indent)
+{
+    unsigned *wide = calloc(t->columns, sizeof *wide);
+
+    if (wide == NULL) {
+        abort();
+    }
+    for (unsigned i = 0; i < t->cells; i++) {
+        unsigned w = width(t->cell[i]);
+
+        if (w > wide[i % t->columns]) {
+            wide[i % t->columns] = w;
+        }
+    }
+    for (unsigned row = 0; row < t->cells / t->columns; row++) {
+        print_row(t, row, wide, indent);
+    }
+    for (unsigned i = 0; i < t->cells; i++) {
+        free(t->cell[i]);
+    }
+    free(t->cell);
+    free(wide);
+    free(t);
+}
+
+const char *colour(enum colour c)
+{
+    static const char *const escapes[] = {"\033[0m", "\033[1m", "\033[31m", "\033[32m", "\033[33m"};
+    const char *term = getenv("TERM");
+
+    if (!isatty(STDOUT_FILENO) || getenv("NO_COLOR") != NULL || term == NULL || strcmp(term, "dumb") == 0) {
+        return "";
+    }
+    return escapes[c];
+}
+
+enum colour state_colour(const char *state)
+{
+    static const struct {
+        const char *state;
+        enum colour colour;
+    } shades[] = {
+        {"online", COLOUR_GREEN},     {"running", COLOUR_GREEN},    {"done", COLOUR_GREEN},
+        {"unclean", COLOUR_RED},      {"fencing", COLOUR_RED},      {"failed", COLOUR_RED},
+        {"unknown", COLOUR_RED},      {"offline", COLOUR_RED},      {"partial", COLOUR_RED},
+        {"timed-out", COLOUR_RED},    {"daemon-lost", COLOUR_RED},  {"joining", COLOUR_YELLOW},
+        {"starting", COLOUR_YELLOW},  {"stopping", COLOUR_YELLOW},  {"saving", COLOUR_YELLOW},
+        {"restoring", COLOUR_YELLOW}, {"migrating", COLOUR_YELLOW}, {"draining", COLOUR_YELLOW},
+        {"drained", COLOUR_YELLOW},   {"paused", COLOUR_YELLOW},    {"queued", COLOUR_YELLOW},
+    };
+
+    for (size_t i = 0; i < sizeof shades / sizeof shades[0]; i++) {
+        if (strcmp(shades[i].state, state) == 0) {
+            return shades[i].colour;
+        }
+    }
+    return COLOUR_NONE;
+}
+
+/* ---- documents ---- */
+
+/* The element that an item of a list stands in. */
+static const char *item_name(const char *list)
+{
+    static const char *const names[][2] = {
+        {"nodes", "node"},     {"vms", "vm"},         {"volumes", "volume"}, {"operations", "operation"},
+        {"fences", "fence"},   {"options", "option"}, {"events", "event"},   {"problems", "problem"},
+        {"members", "member"}, {"claims", "claim"},   {"plan", "move"},      {"errors", "error"},
+        {"changes", "change"},
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i][0], list) == 0) {
+            return names[i][1];
+        }
+    }
+    return "item";
+}
+
+static void xml_add(xmlNode *parent, const char *key, struct json_object *value);
+
+static void xml_members(xmlNode *node, struct json_object *o)
+{
+    JSON_EACH(o, it)
+    {
+        xml_add(node, json_object_iter_peek_name(&it), json_object_iter_peek_value(&it));
+    }
+}
+
+/* An object whose keys are data (settings, parameters): they cannot be names of XML. */
+static void xml_pairs(xmlNode *parent, const char *key, struct json_object *pairs)
+{
+    xmlNode *list = xmlNewChild(parent, NULL, X(key), NULL);
+
+    JSON_EACH(pairs, it)
+    {
+        xmlNode *item = xmlNewChild(list, NULL, X("item"), NULL);
+
+        (void)xmlNewProp(item, X("name"), X(json_object_iter_peek_name(&it)));
+        (void)xmlNewProp(item, X("value"), X(json_object_get_string(json_object_iter_peek_value(&it))));
+    }
+}
+
+static void xml_list(xmlNode *parent, const char *key, struct json_object *value)
+{
+    xmlNode *list = xmlNewChild(parent, NULL, X(key), NULL);
+
+    for (size_t i = 0; i < json_object_array_length(value); i++) {
+        struct json_object *item = json_object_array_get_idx(value, i);
+
+        if (json_object_is_type(item, json_type_object)) {
+            xml_members(xmlNewChild(list, NULL, X(item_name(key)), NULL), item);
+        } else {
+            (void)xmlNewTextChild(list, NULL, X("item"), X(json_object_get_string(item)));
+        }
+    }
+}
+
+/* A member: short texts and numbers are attributes, texts of several lines and what has parts are elements;
+ * null is left out. */
+static void xml_add(xmlNode *parent, const char *key, struct json_object *value)
+{
+    const char *text;
+
+    if (value == NULL) {
+        return;
+    }
+    if (json_object_is_type(value, json_type_array)) {
+        xml_list(parent, key, value);
+    } else if (strcmp(key, "settings") == 0 || strcmp(key, "parameters") == 0) {
+        xml_pairs(parent, key, value);
+    } else if (json_object_is_type(value, json_type_object)) {
+        xml_members(xmlNewChild(parent, NULL, X(key), NULL), value);
+    } else {
+        text = json_object_get_string(value);
+        if (strchr(text, '\n') != NULL) {
+            (void)xmlNewTextChild(parent, NULL, X(key), X(out_clean(text)));
+        } else {
+            (void)xmlNewProp(parent, X(key), X(out_clean(text)));
+        }
+    }
+}
+
+static void print_xml(struct json_object *document, const char *element)
+{
+    xmlDoc *doc = xmlNewDoc(X("1.0"));
+    xmlNode *root = xmlNewNode(NULL, X("clusterctl"));
+    xmlChar *mem = NULL;
+    int size = 0;
+
+    if (doc == NULL || root == NULL) {
+        abort();
+    }
+    (void)xmlDocSetRootElement(doc, root);
+    xml_members(element ? xmlNewChild(root, NULL, X(element), NULL) : root, document);
+    xmlDocDumpFormatMemoryEnc(doc, &mem, &size, "UTF-8", 1);
+    (void)fwrite(mem, 1, (size_t)size, stdout);
+    xmlFree(mem);
+    xmlFreeDoc(doc);
+}
+
+bool output_document(const struct cli *c, struct json_object *document, const char *element)
+{
+    if (c->json) {
+        printf("%s\n",
+               json_object_to_json_string_ext(document, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                            JSON_C_TO_STRING_NOSLASHESCAPE));
+    } else if (c->xml) {
+        print_xml(document, element);
+    }
+    return c->json || c->xml;
+}
