@@ -2,7 +2,9 @@
 #include <libvirt/virterror.h>
 #include <signal.h>
 #include <stdio.h>
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/rc.h"
 #include "ocf.h"
@@ -239,6 +241,20 @@ static int with_domain(int (*fn)(virDomainPtr))
     return rc;
 }
 
+/* S7: the VM runs again, so the file that it was restored from is spent; it would only take up space. */
+static void spent(void)
+{
+    const char *file = ocf_get("state_file");
+    char meta[PATH_MAX];
+
+    if (file == NULL || *file != '/') {
+        return;
+    }
+    (void)snprintf(meta, sizeof meta, "%s.meta", file);
+    (void)unlink(file);
+    (void)unlink(meta);
+}
+
 static int resume(virDomainPtr dom)
 {
     enum virt_state state = virt_state(dom);
@@ -251,6 +267,7 @@ static int resume(virDomainPtr dom)
     if (state == VIRT_PAUSED && virDomainResume(dom) < 0) {
         return vm_fail("resume it");
     }
+    spent();
     ocf_say("state: %s", virt_state_word(virt_state(dom)));
     return OCF_SUCCESS;
 }

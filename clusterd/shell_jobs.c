@@ -146,6 +146,8 @@ static int start_vm_job(struct shell *sh, struct run *r)
     } else if (r->job.kind == JOB_RESTORE) {
         event_put(&param, "state_file", vm->saved.path);
         event_putf(&param, "tag", "%llu", (unsigned long long)vm->saved.tag);
+    } else if (r->job.kind == JOB_RESUME && vm->saved.consumed) {
+        event_put(&param, "state_file", vm->saved.path); /* spent once it runs */
     } else if (r->job.kind == JOB_MIGRATE) {
         event_put(&param, "CRM_meta_migrate_source", sh->cfg.name);
         event_put(&param, "CRM_meta_migrate_target", node_name(sh, r->job.to));
