@@ -1,0 +1,439 @@
+/* The simulator: options, the event queue, one seed from its beginning to its end. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sim.h"
+
+#define EVENTS_MAX 5000000
+#define FAILURES_MAX 20
+#define JOBS_MAX 64
+
+struct sim sim;
+
+/* ------------------------------------------------------------------------------------------------- drawing */
+
+/* SplitMix64 (Steele, Lea, Flood 2014). */
+static uint64_t next_random(void)
+{
+    uint64_t z = sim.rng += UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+uint64_t draw(uint64_t below)
+{
+    return below ? next_random() % below : 0;
+}
+
+uint64_t between(uint64_t low, uint64_t high)
+{
+    return low + draw(high - low + 1);
+}
+
+bool chance(unsigned permille)
+{
+    return draw(1000) < permille;
+}
+
+bool chaos(void)
+{
+    return sim.phase == PHASE_CHAOS || (sim.phase == PHASE_SETUP && sim.early_faults);
+}
+
+void trace(const char *fmt, ...)
+{
+    va_list ap;
+
+    if (!sim.trace) {
+        return;
+    }
+    printf("%8llu.%03llu  ", (unsigned long long)(sim.now / MS), (unsigned long long)(sim.now % MS));
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    putchar('\n');
+}
+
+void fail(const char *fmt, ...)
+{
+    va_list ap;
+
+    if (sim.failed) {
+        return;
+    }
+    sim.failed = true;
+    va_start(ap, fmt);
+    vsnprintf(sim.failure, sizeof sim.failure, fmt, ap);
+    va_end(ap);
+    trace("FAILED: %s", sim.failure);
+}
+
+/* -------------------------------------------------------------------------------------------- the event queue */
+
+static bool before(const struct item *a, const struct item *b)
+{
+    return a->at != b->at ? a->at < b->at : a->order < b->order;
+}
+
+void at(uint64_t when, enum item_type type, int host, uint64_t a, uint64_t b)
+{
+    struct item it = {when, ++sim.order, type, host, a, b};
+    size_t i = sim.n_heap++;
+
+    if (sim.n_heap > sim.cap_heap) {
+        sim.cap_heap = sim.cap_heap ? 2 * sim.cap_heap : 1024;
+        sim.heap = realloc(sim.heap, sim.cap_heap * sizeof *sim.heap);
+    }
+    for (; i > 0 && before(&it, &sim.heap[(i - 1) / 2]); i = (i - 1) / 2) {
+        sim.heap[i] = sim.heap[(i - 1) / 2];
+    }
+    sim.heap[i] = it;
+}
+
+static struct item pop(void)
+{
+    struct item top = sim.heap[0], last = sim.heap[--sim.n_heap];
+    size_t i = 0;
+
+    for (size_t child; (child = 2 * i + 1) < sim.n_heap; i = child) {
+        if (child + 1 < sim.n_heap && before(&sim.heap[child + 1], &sim.heap[child])) {
+            child++;
+        }
+        if (!before(&sim.heap[child], &last)) {
+            break;
+        }
+        sim.heap[i] = sim.heap[child];
+    }
+    sim.heap[i] = last;
+    return top;
+}
+
+/* ------------------------------------------------------------------------------------------------- one seed */
+
+static void tick(struct host *h)
+{
+    if (h->tick_at != sim.now) {
+        return;
+    }
+    h->tick_at = 0;
+    if (daemon_enter(h)) {
+        shell_tick(h->sh);
+        daemon_left(h);
+    }
+}
+
+static void handle(const struct item *it)
+{
+    struct host *h = &sim.hosts[it->host];
+
+    switch (it->type) {
+    case ITEM_NET:
+        net_deliver(h);
+        break;
+    case ITEM_QUORUM:
+        if (!host_defers(h, it)) {
+            net_quorum(h, it->a, it->b != 0);
+        }
+        break;
+    case ITEM_REFORM:
+        net_reform();
+        break;
+    case ITEM_TICK:
+        tick(h);
+        break;
+    case ITEM_AGENT:
+        if (!host_defers(h, it)) {
+            world_agent(it->a);
+        }
+        break;
+    case ITEM_CLEAN:
+        if (!host_defers(h, it)) {
+            world_clean(h, (int)it->a, it->b);
+        }
+        break;
+    case ITEM_POWER:
+        if (it->a == h->powers) {
+            host_on(h);
+        }
+        break;
+    case ITEM_DAEMON:
+        if (it->a == h->powers && !host_defers(h, it)) {
+            daemon_start(h);
+        }
+        break;
+    case ITEM_RESUME:
+        if (it->a == h->powers) {
+            host_resume(h);
+        }
+        break;
+    case ITEM_RESUME_DAEMON:
+        if (it->a == h->session) {
+            daemon_resume(h);
+        }
+        break;
+    case ITEM_LIBVIRT:
+        if (it->a == h->powers) {
+            world_libvirt(h, true);
+        }
+        break;
+    case ITEM_FAULT:
+        drive_fault();
+        break;
+    case ITEM_OPERATOR:
+        drive_operator();
+        break;
+    case ITEM_HEAL:
+        drive_heal(it->a);
+        break;
+    case ITEM_LOOK:
+        check_look();
+        at(sim.now + 50 * MS, ITEM_LOOK, 0, 0, 0);
+        break;
+    }
+}
+
+static void run_seed(uint64_t seed, bool traced)
+{
+    uint64_t chaos_end = 0;
+
+    memset(&sim, 0, sizeof sim);
+    sim.seed = seed;
+    sim.rng = seed * UINT64_C(0x2545f4914f6cdd1d);
+    sim.trace = traced;
+    check_init();
+    drive_init();
+    trace("seed %llu: %d nodes, %d VMs", (unsigned long long)seed, sim.n, sim.vms);
+    for (int i = 0; i < sim.n; i++) {
+        at(draw(500 * MS), ITEM_POWER, i, 0, 0);
+    }
+    at(SECOND, ITEM_OPERATOR, 0, 0, 0);
+    at(2 * SECOND, ITEM_FAULT, 0, 0, 0);
+    at(SECOND, ITEM_LOOK, 0, 0, 0);
+    while (!sim.failed && sim.phase != PHASE_DONE) {
+        struct item it = pop();
+
+        sim.now = it.at;
+        sim.stats.events++;
+        handle(&it);
+        if (sim.phase == PHASE_CHAOS && chaos_end == 0) {
+            chaos_end = sim.now + sim.chaos_us;
+        } else if (sim.phase == PHASE_CHAOS && sim.now > chaos_end) {
+            drive_liveness();
+        } else if (sim.phase == PHASE_SETUP && sim.now > 120 * SECOND) {
+            fail("the cluster could not be set up: step %u", sim.step);
+        } else if (sim.stats.events > EVENTS_MAX) {
+            fail("it does not come to rest");
+        }
+    }
+    for (int i = 0; i < sim.n; i++) {
+        host_fini(&sim.hosts[i]);
+    }
+    world_fini();
+    check_fini();
+    free(sim.heap);
+}
+
+/* ------------------------------------------------------------------------------------------------ many seeds */
+
+struct record {
+    uint64_t seed;
+    bool begins, failed;
+    char failure[1024];
+    struct stats stats;
+};
+
+static void write_all(int fd, const void *data, size_t len)
+{
+    const char *p = data;
+
+    while (len > 0) {
+        ssize_t n = write(fd, p, len);
+
+        if (n <= 0) {
+            _exit(1);
+        }
+        p += n;
+        len -= (size_t)n;
+    }
+}
+
+static bool read_all(int fd, void *data, size_t len)
+{
+    char *p = data;
+
+    while (len > 0) {
+        ssize_t n = read(fd, p, len);
+
+        if (n <= 0) {
+            return false;
+        }
+        p += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static void worker(int fd, uint64_t first, uint64_t last, unsigned step)
+{
+    for (uint64_t seed = first; seed <= last; seed += step) {
+        struct record r = {.seed = seed, .begins = true};
+
+        write_all(fd, &r, sizeof r);
+        run_seed(seed, false);
+        r.begins = false;
+        r.failed = sim.failed;
+        snprintf(r.failure, sizeof r.failure, "%s", sim.failure);
+        r.stats = sim.stats;
+        write_all(fd, &r, sizeof r);
+    }
+    _exit(0);
+}
+
+static void add(struct stats *sum, const struct stats *s)
+{
+#define X(name) sum->name += s->name;
+    STATS(X)
+#undef X
+}
+
+static void failed_seed(uint64_t seed, const char *why)
+{
+    printf("seed %llu FAILED: %s\n    replay: sim --seed %llu --trace\n", (unsigned long long)seed, why,
+           (unsigned long long)seed);
+    (void)fflush(stdout);
+}
+
+static void print_stats(const struct stats *s)
+{
+    unsigned column = 0;
+
+#define X(name) printf("%-22s %10llu%s", #name, (unsigned long long)s->name, ++column % 3 ? "   " : "\n");
+    STATS(X)
+#undef X
+    printf("%s", column % 3 ? "\n" : "");
+}
+
+/* Reads what a worker says; a worker that dies in the middle of a seed has failed it. */
+static unsigned collect(const int *fds, unsigned jobs, struct stats *sum)
+{
+    unsigned failures = 0, open = jobs;
+    bool done[JOBS_MAX] = {false};
+    uint64_t current[JOBS_MAX] = {0};
+
+    while (open > 0) {
+        for (unsigned i = 0; i < jobs; i++) {
+            struct record r;
+
+            if (done[i]) {
+                continue;
+            }
+            if (!read_all(fds[i], &r, sizeof r)) {
+                done[i] = true;
+                open--;
+                if (current[i] != 0) {
+                    failures++;
+                    failed_seed(current[i], "the simulator crashed");
+                }
+                continue;
+            }
+            current[i] = r.begins ? r.seed : 0;
+            if (r.begins) {
+                continue;
+            }
+            add(sum, &r.stats);
+            if (r.failed && failures++ < FAILURES_MAX) {
+                failed_seed(r.seed, r.failure);
+            }
+        }
+    }
+    return failures;
+}
+
+static int run_range(uint64_t first, uint64_t last, unsigned jobs)
+{
+    int fds[JOBS_MAX];
+    struct stats sum = {0};
+    struct timespec begin, end;
+    double seconds;
+    unsigned failures;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (unsigned i = 0; i < jobs; i++) {
+        int p[2];
+        pid_t pid;
+
+        if (pipe(p) != 0 || (pid = fork()) < 0) {
+            perror("sim");
+            return 1;
+        }
+        if (pid == 0) {
+            close(p[0]);
+            worker(p[1], first + i, last, jobs);
+        }
+        close(p[1]);
+        fds[i] = p[0];
+    }
+    failures = collect(fds, jobs, &sum);
+    while (wait(NULL) > 0 || errno == EINTR) {
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
+    seconds = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+    print_stats(&sum);
+    printf("sim: seeds %llu to %llu: %u failed, %.1f seeds/s, %.0f events/s\n", (unsigned long long)first,
+           (unsigned long long)last, failures, (double)(last - first + 1) / seconds, (double)sum.events / seconds);
+    return failures ? 1 : 0;
+}
+
+static int usage(void)
+{
+    (void)fprintf(stderr, "usage: sim --seed N [--trace] | --seeds A..B [--jobs J]\n");
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t first = 1, last = 200;
+    unsigned jobs = 2;
+    bool one = false, traced = false;
+
+    for (int i = 1; i < argc; i++) {
+        char *end;
+
+        if (strcmp(argv[i], "--trace") == 0) {
+            traced = true;
+        } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
+            first = last = strtoull(argv[++i], &end, 10);
+            one = true;
+        } else if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc) {
+            first = strtoull(argv[++i], &end, 10);
+            if (strncmp(end, "..", 2) != 0) {
+                return usage();
+            }
+            last = strtoull(end + 2, &end, 10);
+        } else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc) {
+            jobs = (unsigned)strtoul(argv[++i], &end, 10);
+        } else {
+            return usage();
+        }
+    }
+    if (jobs < 1 || jobs > JOBS_MAX || last < first) {
+        return usage();
+    }
+    if (!one) {
+        return run_range(first, last, jobs);
+    }
+    run_seed(first, traced);
+    print_stats(&sim.stats);
+    if (sim.failed) {
+        failed_seed(first, sim.failure);
+    }
+    return sim.failed ? 1 : 0;
+}

@@ -1,0 +1,388 @@
+/*
+ * sim.h - a cluster of simulated hosts that run the production shell, journal and core in a world of faults.
+ * One seed draws everything; the same seed replays exactly.
+ *
+ *   sim.c        options, the event queue, one seed from its beginning to its end
+ *   sim_host.c   hosts and daemons: power, crashes between any two effects, pauses; the shell's ports
+ *   sim_net.c    corosync: rings, ordered multicast, virtual synchrony, quorum notices
+ *   sim_disk.c   what a host's disk holds: the store port
+ *   sim_world.c  the truth: QEMU processes, memory files, disks, mounts, power; and the agents that change it
+ *   sim_drive.c  the operator, and the faults
+ *   sim_check.c  what must be true after every step, and in the end
+ */
+#ifndef TESTS_SIM_SIM_H
+#define TESTS_SIM_SIM_H
+
+#include "clusterd/shell_internal.h"
+
+#define HOSTS_MAX 9
+#define VMS_MAX 64
+#define VOLUMES_MAX 4
+#define SECOND UINT64_C(1000000) /* simulated time is in microseconds */
+#define MS UINT64_C(1000)
+
+/* How often what happened: printed, so that one sees what a run of seeds has covered. */
+#define STATS(X)                                                                                             \
+    X(events)                                                                                                \
+    X(applied)                                                                                               \
+    X(elections)                                                                                             \
+    X(messages)                                                                                              \
+    X(holes)                                                                                                 \
+    X(late_views)                                                                                            \
+    X(next_view)                                                                                             \
+    X(late_quorum)                                                                                           \
+    X(crashes)                                                                                               \
+    X(crashes_in_step)                                                                                       \
+    X(daemon_kills)                                                                                          \
+    X(blackouts)                                                                                             \
+    X(host_pauses)                                                                                           \
+    X(daemon_pauses)                                                                                         \
+    X(partitions)                                                                                            \
+    X(partitions_bmc)                                                                                        \
+    X(write_failed)                                                                                          \
+    X(fsync_failed)                                                                                          \
+    X(set_asides)                                                                                            \
+    X(snapshots)                                                                                             \
+    X(installs)                                                                                              \
+    X(libvirt_restarts)                                                                                      \
+    X(agents)                                                                                                \
+    X(agents_failed_before)                                                                                  \
+    X(agents_failed_after)                                                                                   \
+    X(agents_hung)                                                                                           \
+    X(agents_garbled)                                                                                        \
+    X(agents_killed)                                                                                         \
+    X(agents_left_behind)                                                                                    \
+    X(agents_orphaned)                                                                                       \
+    X(guests_ended)                                                                                          \
+    X(starts)                                                                                                \
+    X(stops)                                                                                                 \
+    X(saves)                                                                                                 \
+    X(restores)                                                                                              \
+    X(resumes)                                                                                               \
+    X(migrations)                                                                                            \
+    X(migrations_failed)                                                                                     \
+    X(migrations_torn)                                                                                       \
+    X(fences)                                                                                                \
+    X(fences_failed)                                                                                         \
+    X(fences_unreported)                                                                                     \
+    X(self_stops)                                                                                            \
+    X(commands)                                                                                              \
+    X(commands_ok)                                                                                           \
+    X(commands_refused)                                                                                      \
+    X(commands_no_quorum)                                                                                    \
+    X(commands_timed_out)                                                                                    \
+    X(leaves)                                                                                                \
+    X(confirmed_down)                                                                                        \
+    X(converged_ms)
+
+struct stats {
+#define X(name) uint64_t name;
+    STATS(X)
+#undef X
+};
+
+/* ------------------------------------------------------------------------------------------------- events */
+
+enum item_type {
+    ITEM_NET,     /* the head of a host's queue is due */
+    ITEM_QUORUM,  /* a ring's quorum notice reaches a host; a: ring, b: quorate */
+    ITEM_REFORM,  /* the membership protocol finds out who is there */
+    ITEM_TICK,    /* a daemon's deadline */
+    ITEM_AGENT,   /* an agent's next step; a: its uid */
+    ITEM_CLEAN,   /* a target's libvirt ends an abandoned incoming half; a: VM, b: its life */
+    ITEM_POWER,   /* a host is switched on; a: its power count */
+    ITEM_DAEMON,  /* a daemon is started; a: the host's power count */
+    ITEM_RESUME,  /* a paused host goes on */
+    ITEM_RESUME_DAEMON,
+    ITEM_LIBVIRT, /* libvirt is back */
+    ITEM_FAULT,
+    ITEM_OPERATOR,
+    ITEM_HEAL,    /* a partition ends; a: its number */
+    ITEM_LOOK,    /* checks that need time */
+};
+
+struct item {
+    uint64_t at, order;
+    enum item_type type;
+    int host;
+    uint64_t a, b;
+};
+
+/* -------------------------------------------------------------------------------------------------- network */
+
+struct message {
+    unsigned refs;
+    uint32_t from;
+    size_t len;
+    uint8_t data[];
+};
+
+/* Something that a host is about to see, in this order: a message, or (m NULL) a change of the group. */
+struct delivery {
+    uint64_t at, seq;
+    struct message *m; /* a reference */
+    bool missing;      /* it was lost on the way; nothing behind it is delivered before that is settled */
+    int sender;        /* host */
+    uint64_t ring;
+    node_set present, members;
+    bool new_ring;
+};
+
+struct ring {
+    unsigned refs; /* hosts that are in it */
+    uint64_t id, seq;
+    node_set members; /* hosts, bit by node id */
+    bool broken;      /* somebody of it is silent: nothing more is ordered until it has formed anew */
+};
+
+struct net {
+    struct delivery *queue; /* owned; queue[head] to queue[head + n - 1] */
+    size_t head, n, cap;
+    uint64_t last_due;
+    uint64_t delivered, delivered_ring; /* the highest seq that its daemon has seen, and in which ring */
+    uint64_t due_at;              /* of the scheduled ITEM_NET; 0: none */
+    struct ring *ring;            /* NULL: corosync is not there */
+    struct message **held;        /* sent while the ring is broken: goes out in the next one */
+    size_t n_held, cap_held;
+    bool joined;                  /* its daemon is in the group */
+    node_set present, members;    /* as last told to the daemon */
+    uint64_t told_ring;
+    bool quorate;
+    uint64_t views;
+};
+
+/* --------------------------------------------------------------------------------------------------- hosts */
+
+struct disk {
+    struct journal_uuid cluster;
+    uint64_t incarnation;
+    struct journal_promise promise;
+    uint64_t commit;
+    struct journal_snapshot snapshot;
+    uint8_t *blob; /* owned, with a NUL behind it for nobody: size may be 0 */
+    uint64_t prev_index, prev_term;
+    struct hash prev_chain;
+    struct journal_entry *v; /* owned, payloads too */
+    size_t n, cap;
+    struct journal_mark mark;
+};
+
+enum death { DEATH_NONE, DEATH_DAEMON, DEATH_HOST };
+
+struct host {
+    int id; /* index; the node id is id + 1 */
+    char name[NAME_SIZE], boot[40];
+    bool on, paused;
+    bool power;          /* what its BMC says: a crashed host still has it */
+    uint64_t powers;     /* how often it was switched on */
+    bool cord;           /* its BMC does not answer */
+    bool broken;         /* stays off: the liveness phase does without it */
+    unsigned component;  /* of the partition */
+    struct net net;
+    struct disk disk;
+    uint64_t disk_bad_until; /* writes fail */
+    bool fsync_fails;        /* the next one */
+    uint64_t clock_base;
+    bool libvirt;        /* answers */
+    bool mounted[VOLUMES_MAX];
+    bool locked[VOLUMES_MAX]; /* holds the stamp's lock (C5's proof) */
+
+    /* The daemon. */
+    struct shell *sh;
+    uint64_t session;
+    bool daemon_paused, inside;
+    uint64_t tick_at;
+    unsigned countdown;      /* effects until it dies; 0: not armed */
+    enum death death;        /* what then dies; while `dying` its ports have no effect */
+    bool dying;
+    struct item *deferred;   /* owned; what could not happen while it was paused */
+    size_t n_deferred, cap_deferred;
+
+    /* What the checks remember. */
+    uint64_t open_at;        /* the last time at which it was seen in an open term, or excused (S2) */
+    uint64_t checked;        /* entries up to here were compared */
+    uint64_t digested;
+    uint64_t lead_term;
+};
+
+/* --------------------------------------------------------------------------------------------------- world */
+
+enum q { Q_NONE, Q_RUNNING, Q_PAUSED, Q_INCOMING };
+
+struct vm_world {
+    char name[NAME_SIZE], uuid[40];
+    unsigned volume;
+    enum q q[HOSTS_MAX];
+    uint64_t life[HOSTS_MAX]; /* number of the QEMU process */
+    uint64_t restored[HOSTS_MAX], restored_gen[HOSTS_MAX]; /* paused with this saved state's memory; tag 0: not */
+    uint64_t disk_gen;        /* counts what may have been written */
+    struct {
+        uint64_t tag, gen;    /* tag 0: no file */
+    } file;
+    uint64_t *used;           /* owned; tags that ran (S7) */
+    size_t n_used;
+    node_set claims;          /* of the newest state that any node has applied */
+    bool known;               /* that state has it */
+};
+
+enum act {
+    ACT_START, ACT_STOP, ACT_SAVE, ACT_RESTORE, ACT_RESUME, ACT_RESET, ACT_MIGRATE, ACT_INVENTORY,
+    ACT_OFF, ACT_STATUS, ACT_MOUNT, ACT_UNMOUNT, ACT_HOLD, ACT_TRY, ACT_RELEASE, ACTS
+};
+enum agent_fault { AF_NONE, AF_FAIL_BEFORE, AF_FAIL_AFTER, AF_HANG_BEFORE, AF_HANG_AFTER, AF_GARBLED };
+enum agent_phase { AP_QUEUED, AP_LAUNCHED, AP_BEGUN, AP_ACTED, AP_LEFT };
+
+struct agent {
+    struct agent *next;
+    uint64_t uid, id; /* id: the shell's */
+    int host;
+    uint64_t session;
+    enum act act;
+    enum agent_fault fault;
+    enum agent_phase phase;
+    int vm, target; /* -1: none */
+    unsigned volume;
+    bool force, arrives_paused, torn;
+    uint64_t tag, life;
+    char serial[PATH_SIZE];
+    uint64_t timeout_at, effect_us, done_us, next_at;
+    uint32_t timeout_ms;
+    bool killed;    /* the answer was given; what is left holds its lock */
+    bool cancelled, acted;
+    int code;
+    char reason[TEXT_SIZE];
+    struct buf out;
+};
+
+/* ----------------------------------------------------------------------------------------------------- all */
+
+enum phase { PHASE_SETUP, PHASE_CHAOS, PHASE_LIVENESS, PHASE_DONE };
+
+struct truth { /* what was committed, by index */
+    uint64_t term;
+    struct hash chain;
+    uint64_t digest_term;
+    struct hash digest;
+};
+
+struct sim {
+    uint64_t seed, rng, now, order;
+    bool trace, failed;
+    char failure[1024];
+    enum phase phase;
+    int n, vms, volumes;
+    struct host hosts[HOSTS_MAX];
+    struct vm_world vm[VMS_MAX];
+    bool volume_locks[VOLUMES_MAX]; /* image locks hold there */
+    struct agent *agents;
+    uint64_t uids;
+    struct item *heap;
+    size_t n_heap, cap_heap;
+    struct stats stats;
+    uint64_t rings, partition;
+    bool bmc_cut;    /* a partition cuts the BMCs too */
+    bool reform_due;
+
+    /* The seed's character. */
+    uint64_t chaos_us;       /* how long the faults last */
+    uint64_t fault_mean_us, operator_mean_us;
+    unsigned agent_fault_permille, guest_end_permille, crash_weight;
+    bool early_faults, migration_apart;
+
+    /* The operator. */
+    unsigned step;          /* of the setup */
+    uint64_t request, step_request, step_retry_at;
+    bool step_waits;
+
+    /* The checks. */
+    struct truth *truth;
+    size_t n_truth;
+    uint64_t newest_index;
+    int *leader_of; /* by term: host + 1 */
+    size_t n_leader;
+    uint64_t healed_at, looked_at;
+};
+
+extern struct sim sim;
+
+/* sim.c */
+uint64_t draw(uint64_t below); /* 0 when below is 0 */
+uint64_t between(uint64_t low, uint64_t high); /* [low, high] */
+bool chance(unsigned permille);
+void trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The run has failed; the first word counts. */
+void fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void at(uint64_t when, enum item_type type, int host, uint64_t a, uint64_t b);
+/* Faults happen only while this is true. */
+bool chaos(void);
+
+/* sim_host.c */
+void host_init(struct host *h, int id);
+void host_fini(struct host *h);
+void host_on(struct host *h);
+void host_crash(struct host *h);
+void daemon_start(struct host *h);
+void daemon_kill(struct host *h);
+void host_pause(struct host *h, uint64_t us);
+void host_resume(struct host *h);
+void daemon_pause(struct host *h, uint64_t us);
+void daemon_resume(struct host *h);
+/* Around each call into the shell. */
+bool daemon_enter(struct host *h);
+void daemon_left(struct host *h);
+/* One effect is about to happen; false: the daemon is dead, it does not. */
+bool daemon_effect(struct host *h);
+void host_tick(struct host *h);
+uint64_t host_clock_ms(const struct host *h);
+/* Puts what a paused host or daemon cannot do aside; false when it can. */
+bool host_defers(struct host *h, const struct item *it);
+
+/* sim_net.c */
+void net_init(struct host *h);
+void net_fini(struct host *h);
+int net_send(struct host *h, const void *data, size_t len);
+void net_join(struct host *h);
+void net_leave(struct host *h); /* its daemon is gone */
+void net_gone(struct host *h);  /* its corosync is gone */
+void net_changed(void);         /* who reaches whom */
+void net_reform(void);
+void net_deliver(struct host *h);
+void net_quorum(struct host *h, uint64_t ring, bool quorate);
+bool net_reaches(const struct host *a, const struct host *b);
+
+/* sim_disk.c */
+void disk_fini(struct disk *d);
+struct store_port disk_port(struct host *h);
+int disk_load(void *ctx, struct journal_load *out, struct err *err);
+
+/* sim_world.c */
+struct runner_port world_port(struct host *h);
+void world_agent(uint64_t uid);
+void world_clean(struct host *h, int vm, uint64_t life);
+void world_host_died(struct host *h);
+void world_daemon_died(struct host *h);
+void world_set(int vm, int host, enum q q);
+void world_libvirt(struct host *h, bool up);
+void world_fini(void);
+const char *q_name(enum q q);
+
+/* sim_drive.c */
+void drive_init(void);
+void drive_fault(void);
+void drive_operator(void);
+void drive_heal(uint64_t number);
+void drive_liveness(void);
+void drive_answer(uint64_t request, int rc, const struct err *err, uint64_t op);
+
+/* sim_check.c */
+void check_init(void);
+void check_fini(void);
+void check_daemon(struct host *h); /* after each call into its shell */
+void check_excuse(struct host *h); /* S2's measuring starts again: what happened is beyond a daemon's power */
+void check_qemu(int vm, int host);
+void check_resumed(int vm, int host);
+void check_look(void);
+/* L1, L2. */
+bool check_converged(char *why, size_t size);
+
+#endif

@@ -1,0 +1,337 @@
+/* What must be true after every step, and in the end. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+
+#define CONVERGE_US (300 * SECOND) /* L1 and L2's bound: the longest job's deadline and the longest pause fit in */
+
+void check_init(void)
+{
+    sim.truth = NULL;
+    sim.n_truth = 0;
+}
+
+void check_fini(void)
+{
+    free(sim.truth);
+    free(sim.leader_of);
+}
+
+static struct truth *truth_at(uint64_t index)
+{
+    if (index >= sim.n_truth) {
+        size_t n = (size_t)index + 256;
+
+        sim.truth = realloc(sim.truth, n * sizeof *sim.truth);
+        memset(sim.truth + sim.n_truth, 0, (n - sim.n_truth) * sizeof *sim.truth);
+        sim.n_truth = n;
+    }
+    return &sim.truth[index];
+}
+
+/* Raft's state machine safety: an index is committed once, by everybody alike. It covers S4 too: an answer follows
+ * its own entry's being applied. */
+static void check_entries(struct host *h)
+{
+    for (uint64_t i = h->checked + 1; i <= h->sh->applied; i++) {
+        const struct journal_entry *e = journal_entry_at(h->sh->j, i);
+        struct truth *t = truth_at(i);
+
+        if (e == NULL) {
+            continue; /* within its snapshot */
+        }
+        if (t->term == 0) {
+            t->term = e->term;
+            t->chain = e->chain;
+            sim.stats.applied++;
+        } else if (t->term != e->term || !hash_eq(t->chain, e->chain)) {
+            fail("state machine safety: %s has applied another entry %llu", h->name, (unsigned long long)i);
+        }
+    }
+    h->checked = h->sh->applied;
+}
+
+/* S5. */
+static void check_digest(struct host *h)
+{
+    const struct state *st = h->sh->st;
+    struct truth *t;
+    struct hash digest;
+
+    if (st->index == h->digested || st->index == 0) {
+        return;
+    }
+    h->digested = st->index;
+    t = truth_at(st->index);
+    digest = state_digest(st);
+    if (t->digest_term == 0) {
+        t->digest_term = st->term;
+        t->digest = digest;
+    } else if (t->digest_term != st->term || !hash_eq(t->digest, digest)) {
+        fail("S5: the state of %s after entry %llu is another one", h->name, (unsigned long long)st->index);
+    }
+}
+
+/* Raft's election safety. */
+static void check_leader(struct host *h)
+{
+    uint64_t term = h->sh->term;
+
+    if (!journal_is_coordinator(h->sh->j) || term == h->lead_term || term > 1000000) {
+        return;
+    }
+    h->lead_term = term;
+    if (term >= sim.n_leader) {
+        size_t n = (size_t)term + 64;
+
+        sim.leader_of = realloc(sim.leader_of, n * sizeof *sim.leader_of);
+        memset(sim.leader_of + sim.n_leader, 0, (n - sim.n_leader) * sizeof *sim.leader_of);
+        sim.n_leader = n;
+    }
+    if (sim.leader_of[term] != 0 && sim.leader_of[term] != h->id + 1) {
+        fail("election safety: term %llu has two coordinators", (unsigned long long)term);
+    }
+    sim.stats.elections += sim.leader_of[term] == 0;
+    sim.leader_of[term] = h->id + 1;
+}
+
+/* C1: a QEMU exists only where the newest committed state says that one may. */
+void check_qemu(int vm, int host)
+{
+    struct vm_world *w = &sim.vm[vm];
+    int running = 0;
+
+    if (w->q[host] != Q_NONE && (w->claims & NODE_BIT(host + 1)) == 0) {
+        fail("C1: %s is %s on %s, which has no claim", w->name, q_name(w->q[host]), sim.hosts[host].name);
+    }
+    for (int i = 0; i < sim.n; i++) {
+        running += w->q[i] == Q_RUNNING;
+    }
+    if (running > 1) {
+        fail("S1: %s runs on %d hosts", w->name, running);
+    }
+}
+
+static void check_claims(struct host *h)
+{
+    if (h->sh->st->index <= sim.newest_index) {
+        return;
+    }
+    sim.newest_index = h->sh->st->index;
+    for (int i = 0; i < sim.vms; i++) {
+        const struct vm *vm = state_vm(h->sh->st, sim.vm[i].name);
+        node_set claims = vm != NULL ? vm_claim_set(vm) : 0;
+
+        if (claims != sim.vm[i].claims) {
+            sim.vm[i].claims = claims;
+            for (int k = 0; k < sim.n; k++) {
+                check_qemu(i, k);
+            }
+        }
+    }
+}
+
+/* S7: the memory of a saved state runs once, and only on the disks that it belongs to. */
+void check_resumed(int vm, int host)
+{
+    struct vm_world *w = &sim.vm[vm];
+    uint64_t tag = w->restored[host];
+
+    if (tag == 0) {
+        return;
+    }
+    w->restored[host] = 0;
+    for (size_t i = 0; i < w->n_used; i++) {
+        if (w->used[i] == tag) {
+            fail("S7: %s runs a second time from the state that job %llu saved", w->name, (unsigned long long)tag);
+        }
+    }
+    if (w->restored_gen[host] != w->disk_gen) {
+        fail("S7: %s runs from a saved state though its disks were written since", w->name);
+    }
+    w->used = realloc(w->used, (w->n_used + 1) * sizeof *w->used);
+    w->used[w->n_used++] = tag;
+}
+
+void check_daemon(struct host *h)
+{
+    if (h->sh->broken) {
+        fail("core_check: %s: %s", h->name, core_check(h->sh->st));
+    }
+    check_leader(h);
+    if (h->checked > h->sh->applied) { /* it set its journal aside */
+        h->checked = h->digested = 0;
+    }
+    if (h->checked < h->sh->applied) {
+        check_entries(h);
+        check_digest(h);
+        check_claims(h);
+    }
+    if (journal_is_open(h->sh->j)) {
+        h->open_at = sim.now;
+    }
+}
+
+/* S2's measuring starts again. */
+void check_excuse(struct host *h)
+{
+    h->open_at = sim.now;
+}
+
+/* S2. */
+static void check_ended(struct host *h)
+{
+    uint64_t bound;
+
+    if (!h->on || h->sh == NULL || h->paused || h->daemon_paused) {
+        check_excuse(h);
+        return;
+    }
+    bound = h->sh->st->opt.no_quorum_timeout_ms * MS;
+    if (sim.now - h->open_at <= bound) {
+        return;
+    }
+    for (int vm = 0; vm < sim.vms; vm++) {
+        if (sim.vm[vm].q[h->id] != Q_NONE) {
+            for (const struct agent *a = sim.agents; a != NULL; a = a->next) {
+                if (a->host == h->id && a->vm == vm && a->phase == AP_LEFT) {
+                    return; /* somebody else's leftover is at work: only a watchdog could help */
+                }
+            }
+            fail("S2: %s is still %s on %s, %llu ms after its last word of an open term", sim.vm[vm].name,
+                 q_name(sim.vm[vm].q[h->id]), h->name, (unsigned long long)((sim.now - h->open_at) / MS));
+            return;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------- liveness */
+
+/* The daemons that are there agree; NULL and why. */
+static const struct state *agreed(char *why, size_t size)
+{
+    const struct state *st = NULL;
+
+    for (int i = 0; i < sim.n; i++) {
+        const struct host *h = &sim.hosts[i];
+
+        if (h->broken) {
+            continue;
+        }
+        if (h->sh == NULL || !journal_is_open(h->sh->j)) {
+            snprintf(why, size, "%s is not in an open term", h->name);
+            return NULL;
+        }
+        if (st != NULL && st->index != h->sh->st->index) {
+            snprintf(why, size, "%s is at entry %llu, not %llu", h->name, (unsigned long long)h->sh->st->index,
+                     (unsigned long long)st->index);
+            return NULL;
+        }
+        st = h->sh->st;
+    }
+    return st;
+}
+
+static bool nodes_settled(const struct state *st, char *why, size_t size)
+{
+    for (int i = 0; i < sim.n; i++) {
+        const struct node *n = state_node(st, (uint32_t)i + 1);
+        enum node_state want = sim.hosts[i].broken ? NODE_OFFLINE : NODE_ONLINE;
+
+        if (n == NULL ? want == NODE_ONLINE : n->state != want || n->mode != MODE_ACTIVE) {
+            snprintf(why, size, "%s is %s, %s", sim.hosts[i].name, n ? node_state_key(st, n) : "unknown",
+                     n ? node_mode_key(n->mode) : "");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* L2. */
+static bool nothing_left(const struct state *st, char *why, size_t size)
+{
+    for (unsigned i = 0; i < st->ops; i++) {
+        if (st->op[i].state < OPS_DONE) {
+            snprintf(why, size, "L2: operation %llu (%s %s) is %s", (unsigned long long)st->op[i].id,
+                     op_kind_key(st->op[i].kind), st->op[i].subject, op_state_key(st->op[i].state));
+            return false;
+        }
+    }
+    if (st->jobs > 0) {
+        snprintf(why, size, "L2: job %llu (%s %s on node %u) is in flight", (unsigned long long)st->job[0].id,
+                 job_kind_key(st->job[0].kind), st->job[0].subject, st->job[0].node);
+        return false;
+    }
+    return true;
+}
+
+/* L1, and what is known is true. */
+static bool vm_settled(const struct state *st, int i, char *why, size_t size)
+{
+    const struct vm *vm = state_vm(st, sim.vm[i].name);
+    unsigned runs = 0;
+
+    if (vm == NULL) {
+        return true;
+    }
+    for (int k = 0; k < sim.n; k++) {
+        enum q q = sim.vm[i].q[k];
+        const struct claim *c = vm_claim(vm, (uint32_t)k + 1);
+        enum obs_state obs = q == Q_RUNNING   ? OBS_RUNNING
+                             : q == Q_PAUSED  ? OBS_PAUSED
+                             : q == Q_INCOMING ? OBS_INCOMING
+                                               : OBS_ABSENT;
+
+        runs += q == Q_RUNNING;
+        if ((c != NULL ? c->obs : OBS_ABSENT) != obs) {
+            snprintf(why, size, "%s is %s on %s, and known as %s", vm->name, q_name(q), sim.hosts[k].name,
+                     c ? obs_key(c->obs) : "absent");
+            return false;
+        }
+    }
+    if (vm->restarts > vm->set.restart_limit || vm->tries > vm->set.restart_limit ||
+        (vm->wanted == WANT_RUNNING && vm->set.priority == PRIO_NONE)) {
+        return true;
+    }
+    if ((vm->wanted == WANT_RUNNING) != (runs == 1)) {
+        snprintf(why, size, "L1: %s is wanted %s, and %s: %s", vm->name, vm_wanted_key(vm->wanted),
+                 runs ? "runs" : "does not run", vm->error);
+        return false;
+    }
+    return true;
+}
+
+bool check_converged(char *why, size_t size)
+{
+    const struct state *st = agreed(why, size);
+
+    if (st == NULL || !nodes_settled(st, why, size) || !nothing_left(st, why, size)) {
+        return false;
+    }
+    for (int i = 0; i < sim.vms; i++) {
+        if (!vm_settled(st, i, why, size)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void check_look(void)
+{
+    char why[512];
+
+    for (int i = 0; i < sim.n; i++) {
+        check_ended(&sim.hosts[i]);
+    }
+    if (sim.phase != PHASE_LIVENESS) {
+        return;
+    }
+    if (check_converged(why, sizeof why)) {
+        sim.stats.converged_ms = (sim.now - sim.healed_at) / MS;
+        sim.phase = PHASE_DONE;
+    } else if (sim.now > sim.healed_at + CONVERGE_US) {
+        fail("not settled %llu s after the last fault: %s", (unsigned long long)(CONVERGE_US / SECOND), why);
+    }
+}

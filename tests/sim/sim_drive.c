@@ -1,0 +1,433 @@
+/* The operator, and the faults. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+
+#define STEP_WAIT (20 * SECOND)
+
+/* A daemon that can be asked now, or NULL. */
+static struct host *somebody(void)
+{
+    int first = (int)draw((uint64_t)sim.n);
+
+    for (int i = 0; i < sim.n; i++) {
+        struct host *h = &sim.hosts[(first + i) % sim.n];
+
+        if (h->on && h->sh != NULL && !h->paused && !h->daemon_paused && !h->inside) {
+            return h;
+        }
+    }
+    return NULL;
+}
+
+static void ask(struct host *h, uint64_t request, struct event *e)
+{
+    snprintf(e->by, sizeof e->by, "root@%s", h->name);
+    sim.stats.commands++;
+    trace("%s: command %llu: %s %s node %u to %u", h->name, (unsigned long long)request, event_key(e->kind), e->subject,
+          e->node, e->to);
+    if (daemon_enter(h)) {
+        shell_command(h->sh, request, e);
+        daemon_left(h);
+    } else {
+        event_fini(e);
+    }
+}
+
+void drive_answer(uint64_t request, int rc, const struct err *err, uint64_t op)
+{
+    trace("answer %llu: %s%s%s, operation %llu", (unsigned long long)request, rc_key(rc), err ? ": " : "",
+          err ? err->msg : "", (unsigned long long)op);
+    sim.stats.commands_ok += rc == 0;
+    sim.stats.commands_refused += rc == RC_REFUSED;
+    sim.stats.commands_no_quorum += rc == RC_NO_QUORUM;
+    sim.stats.commands_timed_out += rc == RC_TIMED_OUT;
+    if (sim.step_waits && request == sim.step_request) {
+        sim.step_waits = false;
+        sim.step_retry_at = sim.now + 200 * MS;
+        if (rc == 0 || rc == RC_REFUSED) { /* refused: an earlier try of it has happened */
+            sim.step++;
+            sim.step_retry_at = 0;
+        }
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------- setup */
+
+static void setup_options(struct event *e)
+{
+    e->kind = EV_CMD_OPTION_SET;
+    event_put(e, "no_quorum_timeout_ms", chance(500) ? "5000" : "8000");
+    event_put(e, "restart_grace_ms", "2000");
+    event_put(e, "startup_grace_ms", "3000");
+    event_put(e, "fence_timeout_ms", "4000");
+    event_put(e, "monitor_interval_ms", "2000");
+}
+
+static void setup_volume(struct event *e, int v)
+{
+    e->kind = EV_CMD_VOLUME_ADD;
+    snprintf(e->subject, sizeof e->subject, "vol%d", v);
+    event_put(e, "type", "directory");
+    event_putf(e, "source", "/shared/%d", v);
+}
+
+static void setup_fence(struct event *e, int i)
+{
+    e->kind = EV_CMD_FENCE_ADD;
+    snprintf(e->subject, sizeof e->subject, "bmc%d", i + 1);
+    event_put(e, "agent", "fence_sim");
+    event_putf(e, "nodes", "%d", i + 1);
+    event_putf(e, "param.host", "node%d", i + 1);
+}
+
+static void setup_vm(struct event *e, int i)
+{
+    static const char *const priorities[] = {"high", "medium", "low", "none"};
+    struct vm_world *w = &sim.vm[i];
+
+    e->kind = EV_CMD_VM_ADD;
+    snprintf(e->subject, sizeof e->subject, "%s", w->name);
+    event_put(e, "uuid", w->uuid);
+    event_putf(e, "memory_mib", "%u", (unsigned)between(256, 2048));
+    event_put(e, "cpus", "1");
+    event_putf(e, "disk", "/var/lib/clusterd/volumes/vol%u/%s.img", w->volume, w->name);
+    event_put(e, "priority", priorities[chance(50) ? 3 : draw(3)]);
+    event_put(e, "start", chance(850) ? "1" : "0");
+    event_put(e, "start_timeout_ms", "4000");
+    event_put(e, "stop_timeout_ms", "4000");
+    event_put(e, "migrate_timeout_ms", "8000");
+    event_put(e, "restart_limit", "1000");
+    event_set_text(e, "<domain/>");
+}
+
+static void setup(void)
+{
+    int step = (int)sim.step, first_vm = 1 + sim.volumes + sim.n;
+    struct host *h = somebody();
+    struct event e;
+
+    if (step == first_vm + sim.vms) {
+        sim.phase = PHASE_CHAOS;
+        trace("setup is done");
+        return;
+    }
+    if (h == NULL || (sim.step_waits && sim.now < sim.step_retry_at) || sim.now < sim.step_retry_at) {
+        return;
+    }
+    event_init(&e, EV_NONE);
+    if (step == 0) {
+        setup_options(&e);
+    } else if (step <= sim.volumes) {
+        setup_volume(&e, step - 1);
+    } else if (step < first_vm) {
+        setup_fence(&e, step - 1 - sim.volumes);
+    } else {
+        setup_vm(&e, step - first_vm);
+    }
+    sim.step_waits = true;
+    sim.step_request = ++sim.request;
+    sim.step_retry_at = sim.now + STEP_WAIT;
+    ask(h, sim.step_request, &e);
+}
+
+/* ------------------------------------------------------------------------------------------------ operator */
+
+static void op_vm(struct event *e, const struct state *st)
+{
+    static const char *const modes[] = {"live", "quick", "auto"};
+
+    snprintf(e->subject, sizeof e->subject, "%s", sim.vm[draw((uint64_t)sim.vms)].name);
+    if (chance(100) && st->ops > 0) {
+        e->kind = EV_CMD_OP_CANCEL;
+        e->id = st->op[draw(st->ops)].id;
+    } else if (chance(300)) {
+        e->kind = EV_CMD_VM_START;
+        e->to = chance(300) ? (uint32_t)between(1, (uint64_t)sim.n) : 0;
+    } else if (chance(250)) {
+        e->kind = EV_CMD_VM_STOP;
+        e->flags = chance(300) ? EVF_FORCE : chance(500) ? EVF_SAVE : 0;
+    } else if (chance(80)) {
+        e->kind = EV_CMD_VM_RESET;
+    } else if (chance(150)) {
+        e->kind = EV_CMD_VM_SET;
+        event_put(e, chance(500) ? "priority" : "migration", "none");
+        if (chance(800)) {
+            free(e->kv[0].value);
+            e->kv[0].value = strdup(strcmp(e->kv[0].key, "priority") == 0 ? "medium" : "auto");
+        }
+    } else {
+        e->kind = EV_CMD_VM_MIGRATE;
+        e->to = chance(500) ? (uint32_t)between(1, (uint64_t)sim.n) : 0;
+        event_put(e, "mode", modes[draw(3)]);
+    }
+}
+
+/* His word is true: he has pulled the plug. */
+static bool op_confirm(struct event *e)
+{
+    for (int i = 0; i < sim.n; i++) {
+        struct host *t = &sim.hosts[i];
+
+        if (!t->on && chance(700)) {
+            t->power = false;
+            e->kind = EV_CMD_NODE_CONFIRM_DOWN;
+            e->node = (uint32_t)i + 1;
+            e->flags = chance(500) ? EVF_FORCE : 0;
+            sim.stats.confirmed_down++;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void op_node(struct event *e)
+{
+    e->node = (uint32_t)between(1, (uint64_t)sim.n);
+    if (chance(300) && op_confirm(e)) {
+        return;
+    }
+    if (chance(450)) {
+        e->kind = EV_CMD_NODE_DRAIN;
+        event_put(e, "mode", chance(500) ? "live" : "quick");
+        event_put(e, "blocked", chance(300) ? "shutdown" : chance(500) ? "quick" : "wait");
+    } else if (chance(850)) {
+        e->kind = EV_CMD_NODE_RESUME;
+        event_put(e, "failback", chance(600) ? "now" : "no");
+    } else if (chance(500)) {
+        e->kind = EV_CMD_FENCE_TEST;
+        snprintf(e->subject, sizeof e->subject, "bmc%u", e->node);
+    } else {
+        e->kind = EV_CMD_NODE_FENCE;
+    }
+}
+
+/* After the faults: nothing new, but what was left drained takes VMs again. */
+static void tidy(struct host *h)
+{
+    const struct state *st = shell_state(h->sh);
+    struct event e;
+
+    for (int i = 0; i < sim.n; i++) {
+        const struct node *n = state_node(st, (uint32_t)i + 1);
+
+        if (n != NULL && n->mode != MODE_ACTIVE) {
+            event_init(&e, EV_CMD_NODE_RESUME);
+            e.node = n->id;
+            event_put(&e, "failback", "no");
+            ask(h, ++sim.request, &e);
+            return;
+        }
+    }
+}
+
+void drive_operator(void)
+{
+    struct host *h = somebody();
+    struct event e;
+
+    at(sim.now + 1 + draw(2 * (sim.phase == PHASE_CHAOS ? sim.operator_mean_us : 40 * MS)), ITEM_OPERATOR, 0, 0, 0);
+    if (sim.phase == PHASE_SETUP) {
+        setup();
+        return;
+    }
+    if (h == NULL) {
+        return;
+    }
+    if (sim.phase == PHASE_LIVENESS) {
+        if (chance(20)) {
+            tidy(h);
+        }
+        return;
+    }
+    event_init(&e, EV_NONE);
+    if (chance(800)) {
+        op_vm(&e, shell_state(h->sh));
+    } else {
+        op_node(&e);
+    }
+    ask(h, ++sim.request, &e);
+}
+
+/* -------------------------------------------------------------------------------------------------- faults */
+
+static void die(struct host *h, enum death death)
+{
+    if (!h->on) {
+        return;
+    }
+    if (h->sh != NULL && !h->daemon_paused && chance(700)) { /* between two of its next effects */
+        h->countdown = (unsigned)between(1, 24);
+        h->death = death;
+    } else if (death == DEATH_HOST) {
+        host_crash(h);
+    } else {
+        sim.stats.daemon_kills += h->sh != NULL;
+        daemon_kill(h);
+    }
+}
+
+static void blackout(void)
+{
+    sim.stats.blackouts++;
+    trace("blackout");
+    for (int i = 0; i < sim.n; i++) {
+        sim.hosts[i].power = sim.hosts[i].power && chance(500);
+        host_crash(&sim.hosts[i]);
+    }
+}
+
+static void partition(void)
+{
+    unsigned parts = chance(800) ? 2 : 3;
+
+    sim.stats.partitions++;
+    sim.bmc_cut = chance(500);
+    sim.stats.partitions_bmc += sim.bmc_cut;
+    for (int i = 0; i < sim.n; i++) {
+        sim.hosts[i].component = (unsigned)draw(parts);
+        trace("%s: in part %u%s", sim.hosts[i].name, sim.hosts[i].component, sim.bmc_cut ? ", BMCs cut too" : "");
+    }
+    at(sim.now + (chance(500) ? between(50 * MS, 2 * SECOND) : between(2 * SECOND, 15 * SECOND)), ITEM_HEAL, 0,
+       ++sim.partition, 0);
+    net_changed();
+}
+
+void drive_heal(uint64_t number)
+{
+    if (number != sim.partition) {
+        return;
+    }
+    trace("the network is whole again");
+    for (int i = 0; i < sim.n; i++) {
+        sim.hosts[i].component = 0;
+    }
+    sim.bmc_cut = false;
+    net_changed();
+}
+
+static void libvirt_restart(struct host *h)
+{
+    if (h->on && h->libvirt) {
+        sim.stats.libvirt_restarts++;
+        world_libvirt(h, false);
+        at(sim.now + between(50 * MS, 4 * SECOND), ITEM_LIBVIRT, h->id, h->powers, 0);
+    }
+}
+
+static void guest_end(struct host *h)
+{
+    for (int vm = 0, i = (int)draw((uint64_t)sim.vms); vm < sim.vms; vm++, i = (i + 1) % sim.vms) {
+        if (sim.vm[i].q[h->id] == Q_RUNNING && !h->paused) {
+            sim.stats.guests_ended++;
+            world_set(i, h->id, Q_NONE);
+            if (chance(800) && daemon_enter(h)) {
+                shell_look(h->sh);
+                daemon_left(h);
+            }
+            return;
+        }
+    }
+}
+
+static void leave(struct host *h)
+{
+    sim.stats.leaves++;
+    trace("%s: its daemon is asked to end", h->name);
+    if (daemon_enter(h)) {
+        shell_leave(h->sh);
+        daemon_left(h);
+    }
+}
+
+void drive_fault(void)
+{
+    struct host *h = &sim.hosts[draw((uint64_t)sim.n)];
+    uint64_t kind = draw(100);
+
+    at(sim.now + 1 + draw(2 * sim.fault_mean_us), ITEM_FAULT, 0, 0, 0);
+    if (!chaos()) {
+        return;
+    }
+    if (kind < 16) {
+        die(h, DEATH_HOST);
+    } else if (kind < 30) {
+        die(h, DEATH_DAEMON);
+    } else if (kind < 32) {
+        blackout();
+    } else if (kind < 42) {
+        host_pause(h, chance(500) ? between(10 * MS, SECOND) : between(SECOND, 10 * SECOND));
+    } else if (kind < 52) {
+        daemon_pause(h, chance(500) ? between(10 * MS, SECOND) : between(SECOND, 10 * SECOND));
+    } else if (kind < 66) {
+        partition();
+    } else if (kind < 70) {
+        h->cord = chance(500);
+    } else if (kind < 74) {
+        h->disk_bad_until = sim.now + between(10 * MS, 3 * SECOND);
+    } else if (kind < 75) {
+        h->fsync_fails = sim.n > 2 && sim.stats.fsync_failed == 0;
+    } else if (kind < 83) {
+        libvirt_restart(h);
+    } else if (kind < 95) {
+        guest_end(h);
+    } else {
+        leave(h);
+    }
+}
+
+/* Heals a quorate core; the rest stays off for good. From here on everything has to come right. */
+void drive_liveness(void)
+{
+    int off = chance(500) ? 0 : (int)draw((uint64_t)(sim.n - 1) / 2 + 1);
+
+    trace("liveness: faults end, %d hosts stay off", off);
+    sim.phase = PHASE_LIVENESS;
+    sim.healed_at = sim.now;
+    drive_heal(sim.partition);
+    for (int i = 0; i < sim.n; i++) {
+        struct host *h = &sim.hosts[i];
+
+        h->cord = h->fsync_fails = false;
+        h->disk_bad_until = h->countdown = 0;
+        host_resume(h);
+        daemon_resume(h);
+        h->libvirt = h->on;
+    }
+    for (int first = (int)draw((uint64_t)sim.n), i = 0; i < off; i++) {
+        struct host *h = &sim.hosts[(first + i) % sim.n];
+
+        h->broken = true;
+        host_crash(h);
+    }
+}
+
+void drive_init(void)
+{
+    static const uint64_t fault_means[] = {200 * MS, SECOND, 4 * SECOND};
+
+    sim.n = chance(600) ? (int)between(3, 5) : (int)between(2, HOSTS_MAX);
+    sim.vms = (int)between(1, chance(300) ? 30 : 8);
+    sim.volumes = (int)between(1, 2);
+    sim.chaos_us = between(8 * SECOND, 40 * SECOND);
+    sim.fault_mean_us = fault_means[draw(3)];
+    sim.operator_mean_us = chance(500) ? 300 * MS : 2 * SECOND;
+    sim.agent_fault_permille = chance(400) ? 0 : (unsigned)between(5, 120);
+    sim.early_faults = chance(150);
+    sim.migration_apart = chance(500);
+    for (int v = 0; v < sim.volumes; v++) {
+        sim.volume_locks[v] = chance(400);
+    }
+    for (int i = 0; i < sim.n; i++) {
+        host_init(&sim.hosts[i], i);
+    }
+    for (int i = 0; i < sim.vms; i++) {
+        struct vm_world *w = &sim.vm[i];
+
+        snprintf(w->name, sizeof w->name, "vm%d", i + 1);
+        snprintf(w->uuid, sizeof w->uuid, "00000000-0000-4000-8000-%012x", (unsigned)i + 1);
+        w->volume = (unsigned)draw((uint64_t)sim.volumes);
+    }
+}
