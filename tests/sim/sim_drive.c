@@ -24,7 +24,7 @@ static struct host *somebody(void)
 
 static void ask(struct host *h, uint64_t request, struct event *e)
 {
-    snprintf(e->by, sizeof e->by, "root@%s", h->name);
+    snprintf(e->by, sizeof e->by, "root@%.40s", h->name);
     sim.stats.commands++;
     trace("%s: command %llu: %s %s node %u to %u", h->name, (unsigned long long)request, event_key(e->kind), e->subject,
           e->node, e->to);

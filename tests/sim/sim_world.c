@@ -1,4 +1,5 @@
 /* The truth: QEMU processes, memory files, disks, mounts, power; and the agents that change it. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,27 +104,14 @@ void world_fini(void)
 
 /* -------------------------------------------------------------------------------------------------- agents */
 
-static const struct {
+/* What each action is, does, and takes. */
+struct action {
     const char *agent, *action;
     uint64_t low_ms, high_ms;
-    bool vm, changes; /* it is about one VM; it holds its lock */
-} acts[ACTS] = {
-    [ACT_START] = {"VirtualMachine", "start", 50, 400, true, true},
-    [ACT_STOP] = {"VirtualMachine", "stop", 100, 1500, true, true},
-    [ACT_SAVE] = {"VirtualMachine", "save", 100, 1500, true, true},
-    [ACT_RESTORE] = {"VirtualMachine", "restore", 100, 1000, true, true},
-    [ACT_RESUME] = {"VirtualMachine", "resume", 10, 60, true, true},
-    [ACT_RESET] = {"VirtualMachine", "reset", 10, 60, true, true},
-    [ACT_MIGRATE] = {"VirtualMachine", "migrate_to", 200, 3000, true, true},
-    [ACT_INVENTORY] = {"VirtualMachine", "inventory", 5, 40, false, false},
-    [ACT_OFF] = {"fence_sim", "off", 100, 1500, false, false},
-    [ACT_STATUS] = {"fence_sim", "status", 30, 200, false, false},
-    [ACT_MOUNT] = {"SharedVolume", "start", 20, 200, false, false},
-    [ACT_UNMOUNT] = {"SharedVolume", "stop", 20, 200, false, false},
-    [ACT_HOLD] = {"SharedVolume", "lock-hold", 10, 50, false, false},
-    [ACT_TRY] = {"SharedVolume", "lock-try", 10, 50, false, false},
-    [ACT_RELEASE] = {"SharedVolume", "lock-release", 10, 50, false, false},
+    bool changes; /* it is about one VM, and holds its lock */
+    void (*effect)(struct agent *a);
 };
+static const struct action acts[ACTS];
 
 static bool holds_lock(const struct agent *a, int vm, int host)
 {
@@ -360,40 +348,16 @@ static void vm_resume(struct agent *a)
     }
 }
 
-static void vm_act(struct agent *a)
+static void vm_stop(struct agent *a)
 {
-    struct host *h = &sim.hosts[a->host];
+    sim.stats.stops++;
+    world_set(a->vm, a->host, Q_NONE);
+}
 
-    if (!h->libvirt && a->act != ACT_STOP) {
-        failed(a, "libvirtd does not answer");
-        return;
-    }
-    switch (a->act) {
-    case ACT_START:
-        vm_start(a);
-        break;
-    case ACT_STOP:
-        sim.stats.stops++;
-        world_set(a->vm, a->host, Q_NONE);
-        break;
-    case ACT_SAVE:
-        vm_save(a);
-        break;
-    case ACT_RESTORE:
-        vm_restore(a);
-        break;
-    case ACT_RESUME:
-        vm_resume(a);
-        break;
-    case ACT_MIGRATE:
-        migrate_switch(a);
-        break;
-    case ACT_RESET:
-    default:
-        break;
-    }
-    if (a->code == 0) {
-        say(a, "state: %s\n", q_name(sim.vm[a->vm].q[a->host]));
+static void vm_reset(struct agent *a)
+{
+    if (sim.vm[a->vm].q[a->host] != Q_RUNNING) {
+        failed(a, "it does not run");
     }
 }
 
@@ -439,47 +403,69 @@ static void fence_off(struct agent *a)
     host_crash(t);
 }
 
-static void volume_act(struct agent *a)
+static void fence_status(struct agent *a)
 {
-    struct host *h = &sim.hosts[a->host];
+    a->code = !bmc_answers(a) ? 1 : sim.hosts[a->target].power ? 0 : 2;
+}
 
-    switch (a->act) {
-    case ACT_MOUNT:
-        h->mounted[a->volume] = true;
-        say(a, "size_bytes: 1000000\nfree_bytes: 500000\n");
-        break;
-    case ACT_UNMOUNT:
-        h->mounted[a->volume] = false;
-        break;
-    case ACT_HOLD:
-        h->locked[a->volume] = true;
-        break;
-    case ACT_RELEASE:
-        h->locked[a->volume] = false;
-        break;
-    default:
-        for (int i = 0; i < sim.n; i++) {
-            if (i != h->id && sim.hosts[i].locked[a->volume] && sim.volume_locks[a->volume]) {
-                failed(a, "the lock is held");
-            }
+static void mount_volume(struct agent *a)
+{
+    sim.hosts[a->host].mounted[a->volume] = true;
+    say(a, "size_bytes: 1000000\nfree_bytes: 500000\n");
+}
+
+static void unmount_volume(struct agent *a)
+{
+    sim.hosts[a->host].mounted[a->volume] = false;
+}
+
+static void lock_hold(struct agent *a)
+{
+    sim.hosts[a->host].locked[a->volume] = true;
+}
+
+static void lock_release(struct agent *a)
+{
+    sim.hosts[a->host].locked[a->volume] = false;
+}
+
+static void lock_try(struct agent *a)
+{
+    for (int i = 0; i < sim.n; i++) {
+        if (i != a->host && sim.hosts[i].on && sim.hosts[i].locked[a->volume] && sim.volume_locks[a->volume]) {
+            failed(a, "the lock is held");
         }
-        break;
     }
 }
+
+static const struct action acts[ACTS] = {
+    [ACT_START] = {"VirtualMachine", "start", 50, 400, true, vm_start},
+    [ACT_STOP] = {"VirtualMachine", "stop", 100, 1500, true, vm_stop},
+    [ACT_SAVE] = {"VirtualMachine", "save", 100, 1500, true, vm_save},
+    [ACT_RESTORE] = {"VirtualMachine", "restore", 100, 1000, true, vm_restore},
+    [ACT_RESUME] = {"VirtualMachine", "resume", 10, 60, true, vm_resume},
+    [ACT_RESET] = {"VirtualMachine", "reset", 10, 60, true, vm_reset},
+    [ACT_MIGRATE] = {"VirtualMachine", "migrate_to", 200, 3000, true, migrate_switch},
+    [ACT_INVENTORY] = {"VirtualMachine", "inventory", 5, 40, false, inventory},
+    [ACT_OFF] = {"fence_sim", "off", 100, 1500, false, fence_off},
+    [ACT_STATUS] = {"fence_sim", "status", 30, 200, false, fence_status},
+    [ACT_MOUNT] = {"SharedVolume", "start", 20, 200, false, mount_volume},
+    [ACT_UNMOUNT] = {"SharedVolume", "stop", 20, 200, false, unmount_volume},
+    [ACT_HOLD] = {"SharedVolume", "lock-hold", 10, 50, false, lock_hold},
+    [ACT_TRY] = {"SharedVolume", "lock-try", 10, 50, false, lock_try},
+    [ACT_RELEASE] = {"SharedVolume", "lock-release", 10, 50, false, lock_release},
+};
 
 static void act(struct agent *a)
 {
     a->acted = true;
-    if (acts[a->act].vm) {
-        vm_act(a);
-    } else if (a->act == ACT_INVENTORY) {
-        inventory(a);
-    } else if (a->act == ACT_OFF) {
-        fence_off(a);
-    } else if (a->act == ACT_STATUS) {
-        a->code = !bmc_answers(a) ? 1 : sim.hosts[a->target].power ? 0 : 2;
-    } else {
-        volume_act(a);
+    if (acts[a->act].changes && !sim.hosts[a->host].libvirt && a->act != ACT_STOP) {
+        failed(a, "libvirtd does not answer");
+        return;
+    }
+    acts[a->act].effect(a);
+    if (acts[a->act].changes && a->code == 0) {
+        say(a, "state: %s\n", q_name(sim.vm[a->vm].q[a->host]));
     }
 }
 
@@ -715,7 +701,7 @@ static int runner_run(void *ctx, const struct run_spec *spec)
     a->tag = strtoull(param(spec, "tag"), NULL, 10);
     a->timeout_ms = spec->timeout_ms;
     snprintf(a->serial, sizeof a->serial, "%s", spec->serial ? spec->serial : "");
-    for (int i = 0; i < sim.vms && acts[act].vm; i++) {
+    for (int i = 0; i < sim.vms && acts[act].changes; i++) {
         if (strcmp(sim.vm[i].uuid, param(spec, "uuid")) == 0) {
             a->vm = i;
             a->volume = sim.vm[i].volume;
