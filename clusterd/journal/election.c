@@ -61,7 +61,7 @@ void jelect_hello(struct journal *j)
     m.hello.flags = 0;
     if (j->role == JOURNAL_SEARCH || j->role == JOURNAL_CANDIDATE) {
         m.hello.flags |= HELLO_SEARCHING;
-        if (jvoters_self(j) && j->quorate && j->now_ms >= j->hold_ms) {
+        if (jvoters_may_stand(j) && j->quorate && j->now_ms >= j->hold_ms) {
             m.hello.flags |= HELLO_WILLING;
         }
     }
@@ -94,7 +94,7 @@ static void consider_standing(struct journal *j)
     bool fallback = j->now_ms >= j->fallback_ms, best = true, all = true;
     unsigned votes = 0;
 
-    if (j->role != JOURNAL_SEARCH || !jvoters_self(j) || !j->quorate || j->now_ms < j->hold_ms) {
+    if (j->role != JOURNAL_SEARCH || !jvoters_may_stand(j) || !j->quorate || j->now_ms < j->hold_ms) {
         return;
     }
     for (size_t i = 0; i < j->members.n; i++) {
@@ -362,7 +362,7 @@ uint64_t jelect_deadline(const struct journal *j)
         return j->hello_ms;
     case JOURNAL_SEARCH:
         at = j->fallback_ms > j->hold_ms ? j->fallback_ms : j->hold_ms;
-        return jvoters_self(j) && j->quorate && at > j->now_ms && at < j->hello_ms ? at : j->hello_ms;
+        return jvoters_may_stand(j) && j->quorate && at > j->now_ms && at < j->hello_ms ? at : j->hello_ms;
     case JOURNAL_CANDIDATE:
         return !j->stand_due && j->hello_ms < j->candidate_ms ? j->hello_ms : j->candidate_ms;
     case JOURNAL_FOLLOWER:

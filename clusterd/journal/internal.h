@@ -276,8 +276,11 @@ uint64_t jstore_marked(const struct journal *j);
 const struct journal_member *jvoters_find(const struct journal_members *m, uint32_t node);
 unsigned jvoters_votes(const struct journal_members *m);
 unsigned jvoters_majority(const struct journal_members *m);
-/* This node may vote and stand. */
+/* This node's vote counts. */
 bool jvoters_self(const struct journal *j);
+/* It may stand: also when only an entry that is not committed takes its vote away. Without it that entry
+ * could for ever be neither committed nor cut (Ongaro's thesis, 4.2.2). */
+bool jvoters_may_stand(const struct journal *j);
 void jvoters_encode(struct buf *b, const struct journal_members *m);
 /* The members as of `index`, which is at least the snapshot's. Returns the index of their entry. */
 uint64_t jvoters_at(const struct journal *j, uint64_t index, struct journal_members *m);

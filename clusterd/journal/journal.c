@@ -203,7 +203,7 @@ static void sort_configured(struct journal_config *c)
 static bool config_ok(const struct journal_config *c)
 {
     if (c->node == 0 || c->session == 0 || c->n_configured > JOURNAL_NODES_MAX ||
-        c->open_len > JOURNAL_PAYLOAD_MAX - 12) {
+        c->open_len > JOURNAL_PAYLOAD_MAX - 12 || c->message_bytes > JOURNAL_MESSAGE_MAX) {
         return false;
     }
     for (size_t i = 0; i < c->n_configured; i++) {
@@ -246,6 +246,7 @@ struct journal *journal_new(const struct journal_config *config)
     set_default(&c->commit_ms, 2000);
     set_default(&c->snapshot_entries, 4096);
     set_default(&c->tail_entries, 512);
+    set_default(&c->message_bytes, JOURNAL_MESSAGE_MAX);
     c->snapshot_bytes = c->snapshot_bytes ? c->snapshot_bytes : 16U << 20;
     if (!config_ok(c)) {
         free(j);

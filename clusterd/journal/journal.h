@@ -133,6 +133,8 @@ struct journal_config {
     uint32_t snapshot_entries; /* a snapshot is wanted after so many entries; 0 → 4096 */
     uint64_t snapshot_bytes;   /* … or so many bytes of payload; 0 → 16 MiB */
     uint32_t tail_entries;     /* entries kept before a snapshot, for members that lag a little; 0 → 512 */
+    uint32_t
+        message_bytes; /* entries are sent in messages of at most so much, but one; 0 → JOURNAL_MESSAGE_MAX */
     /* The configured nodes (corosync's nodelist): they serve the first creation only (A9). */
     uint32_t configured[JOURNAL_NODES_MAX];
     size_t n_configured;
@@ -360,9 +362,10 @@ uint64_t journal_heard_ms(const struct journal *j);
  * not be here yet; it never falls within a term. Nothing is launched before all of it is applied (C2). */
 uint64_t journal_heard_commit(const struct journal *j);
 /*
- * Describes a snapshot at `index`, which is committed and in memory: all but size and digest, which the
- * caller adds before it stores description and blob together and steps with EV_SNAPSHOT_TAKEN. False: no such
- * index.
+ * Describes a snapshot at `index`: all but size and digest, which the caller adds before it stores
+ * description and blob together, durably, and steps with EV_SNAPSHOT_TAKEN. False when there is nothing to
+ * take: the index is not committed, or not beyond the snapshot that there is; then nothing may be stored. No
+ * other step may come in between.
  */
 bool journal_snapshot_describe(const struct journal *j, uint64_t index, struct journal_snapshot *snapshot);
 /* The effective members: the last CONFIG in the log, committed or not (A9). Borrowed. */

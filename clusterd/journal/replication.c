@@ -137,7 +137,7 @@ static uint64_t send_append(struct journal *j, uint32_t to, uint64_t from, uint6
     m.append.n = 0;
     while (last < upto && m.append.n < UINT16_MAX) {
         size += jmsg_entry_size(jlog_at(&j->log, last + 1));
-        if (size > JOURNAL_MESSAGE_MAX) {
+        if (size > j->config.message_bytes && last > from) {
             break;
         }
         last++;

@@ -351,7 +351,7 @@ void jsnap_on_snapshot(struct journal *j, const struct jmsg *m)
 
 bool journal_snapshot_describe(const struct journal *j, uint64_t index, struct journal_snapshot *s)
 {
-    if (index > j->commit || index < j->snapshot.index ||
+    if (index > j->commit || index <= j->snapshot.index ||
         !jlog_describe(&j->log, index, &s->term, &s->chain)) {
         return false;
     }
@@ -379,8 +379,7 @@ int jsnap_taken(struct journal *j, const struct journal_event *event)
     struct journal_snapshot s;
 
     if (j->store.install || (j->store.busy && j->store.flying.install) ||
-        event->taken.size > JOURNAL_SNAPSHOT_MAX || event->taken.index <= j->snapshot.index ||
-        !journal_snapshot_describe(j, event->taken.index, &s)) {
+        event->taken.size > JOURNAL_SNAPSHOT_MAX || !journal_snapshot_describe(j, event->taken.index, &s)) {
         return RC_USAGE;
     }
     s.size = event->taken.size;

@@ -45,6 +45,22 @@ bool jvoters_self(const struct journal *j)
     return m != NULL && m->incarnation == j->incarnation && m->votes > 0;
 }
 
+bool jvoters_may_stand(const struct journal *j)
+{
+    const struct journal_member *m;
+    struct journal_members before;
+
+    if (jvoters_self(j)) {
+        return true;
+    }
+    if (j->members_index <= j->commit || j->members_index <= j->snapshot.index) {
+        return false;
+    }
+    (void)jvoters_at(j, j->members_index - 1, &before);
+    m = jvoters_find(&before, j->config.node);
+    return m != NULL && m->incarnation == j->incarnation && m->votes > 0;
+}
+
 void jvoters_encode(struct buf *b, const struct journal_members *m)
 {
     buf_u8(b, JOURNAL_FORMAT);

@@ -30,6 +30,7 @@
 struct sim sim;
 
 static void push(struct item item);
+static void fault_crash(struct node *n);
 static void step(struct node *n, struct journal_event *ev);
 
 /* ---------------------------------------------------------------------------------------- small things */
@@ -238,7 +239,7 @@ static void reform(uint64_t delay)
     announce_views(delay);
 }
 
-static uint64_t node_now(const struct node *n)
+uint64_t node_now(const struct node *n)
 {
     return n->clock_base + sim.now * n->clock_ppm / 1000000;
 }
@@ -278,6 +279,7 @@ static void start(struct node *n)
     c.seed = draw64();
     c.snapshot_entries = (uint32_t)(8 + draw(64));
     c.tail_entries = (uint32_t)(1 + draw(16));
+    c.message_bytes = sim.message_bytes;
     for (unsigned i = 0; i < sim.n; i++) {
         c.configured[i] = i + 1;
     }
@@ -372,6 +374,7 @@ static void take_snapshot(struct node *n)
         buf_fini(&b);
         return; /* the journal is about to install a newer one */
     }
+    check_snapshot(n, &s);
     ev.taken.index = n->core.applied;
     s.size = ev.taken.size = b.len;
     s.digest = ev.taken.digest = hash_bytes(zero, b.data, b.len);
@@ -398,6 +401,10 @@ static void schedule_write(struct node *n)
     }
     if (sim.now < n->disk.slow_until) {
         delay += draw(1000);
+    }
+    if (sim.now < n->disk.hung_until) {
+        delay += n->disk.hung_until - sim.now;
+        sim.stats.hung++;
     }
     push_node(n, ITEM_WRITTEN, delay);
 }
@@ -428,7 +435,7 @@ static void carry_out(struct node *n, const struct journal_action *a)
         schedule_write(n);
         break;
     case JOURNAL_COMMIT:
-        check_commit(n, a->commit.index);
+        check_apply(n, a->commit.index);
         break;
     case JOURNAL_TAKE_SNAPSHOT:
         push_node(n, ITEM_SNAPSHOT, draw(3));
@@ -496,6 +503,9 @@ static void step(struct node *n, struct journal_event *ev)
     struct journal_actions out;
     int rc;
 
+    if (!n->up) {
+        return; /* it died in the middle of what it did */
+    }
     ev->now_ms = node_now(n);
     rc = journal_step(n->j, ev, &out);
     sim.stats.events++;
@@ -505,7 +515,16 @@ static void step(struct node *n, struct journal_event *ev)
     }
     check_step(n, &out);
     for (size_t i = 0; i < out.n && !sim.failed; i++) {
+        if (!sim.healed && chance(sim.now < n->fragile_until ? 100 : 0)) {
+            sim.stats.cut_short++;
+            fault_crash(n); /* between any two effects */
+            return;
+        }
         carry_out(n, &out.v[i]);
+        if (out.v[i].type == JOURNAL_COORDINATOR && chance(100)) {
+            n->fragile_until =
+                sim.now + draw(100); /* it dies early in its term, as in figure 8 of the paper */
+        }
     }
     check_append_only(n);
     schedule_tick(n, out.deadline_ms);
@@ -536,6 +555,9 @@ static void written(struct node *n)
     }
     write_fini(w);
     step(n, &ev);
+    if (ev.persisted.result == JOURNAL_FSYNC_FAILED && n->aside_expected) {
+        fail("node %u goes on after a failed fsync (A4)", n->id);
+    }
 }
 
 static void read_snapshot(struct node *n, const struct item *item)
@@ -605,7 +627,7 @@ static void client(void)
              i--) {
             propose(n);
         }
-        if (chance(sim.healed ? 200 : 10) && !sim.failed) {
+        if (chance(sim.healed ? 200 : sim.member_permille) && !sim.failed) {
             change_members(n);
         }
         if (!sim.healed && chance(5) && !sim.failed) {
@@ -635,7 +657,7 @@ static void fault_crash(struct node *n)
     crash(n, host);
     if (chance(150) && check_may_lose(n)) {
         lose_disk(n, "its disk is lost");
-    } else if (chance(100) && check_may_lose(n) && disk_shorten(&n->disk)) {
+    } else if (chance(400) && check_may_lose(n) && disk_shorten(&n->disk)) {
         trace("node %u: its store is shortened", n->id);
         n->aside_expected = true;
         sim.stats.shortened++;
@@ -679,11 +701,19 @@ static void fault_pause(struct node *n)
     }
 }
 
+/* Half of the faults are for the coordinator: there they hurt most. */
+static struct node *victim(void)
+{
+    struct node *n = chance(500) ? coordinator() : NULL;
+
+    return n ? n : &sim.nodes[draw(sim.n)];
+}
+
 static void fault(void)
 {
-    struct node *n = &sim.nodes[draw(sim.n)];
+    struct node *n = victim();
 
-    switch (draw(12)) {
+    switch (draw(14)) {
     case 0:
     case 1:
     case 2:
@@ -713,6 +743,12 @@ static void fault(void)
     case 10:
         disk_remember(&n->disk);
         break;
+    case 11:
+        n->disk.hung_until = sim.now + draw(6000);
+        break;
+    case 12:
+        n->fragile_until = sim.now + draw(500);
+        break;
     default:
         if (chance(300)) {
             fault_blackout();
@@ -731,7 +767,7 @@ static void heal(void)
         struct node *n = &sim.nodes[i];
 
         n->component = 0;
-        n->disk.full_until = n->disk.slow_until = 0;
+        n->disk.full_until = n->disk.slow_until = n->disk.hung_until = 0;
         if (!n->up) {
             push((struct item){.at = sim.now + draw(500), .type = ITEM_RESTART, .node = i});
         } /* who is paused goes on in its time */
@@ -851,6 +887,8 @@ static void begin(uint64_t seed)
     sim.loss_permille = chance(200) ? (unsigned)draw(30) : 0;
     sim.write_ms_max = (unsigned)(chance(300) ? 0 : draw(30));
     sim.big_permille = chance(200) ? 30 : 0;
+    sim.member_permille = chance(300) ? 100 : 10;
+    sim.message_bytes = chance(600) ? (uint32_t)(200 + draw(800)) : 0;
     check_begin();
     trace("seed %llu: %u nodes", (unsigned long long)seed, sim.n);
     for (unsigned i = 0; i < sim.n; i++) {

@@ -39,7 +39,7 @@ struct disk {
     struct journal_load now; /* the store and, in now.mark, the second file */
     struct journal_load old; /* an earlier state of the store, for the fault `shortened` */
     bool has_old;
-    uint64_t full_until, slow_until; /* the disk refuses, or takes its time */
+    uint64_t full_until, slow_until, hung_until; /* it refuses; takes its time; does not answer */
 };
 
 struct node {
@@ -54,12 +54,15 @@ struct node {
     struct core core;
     uint64_t clock_base, clock_ppm; /* its clock: base + time × ppm / 1,000,000 */
     uint64_t tick_at, restart_at, resume_at, last_delivery;
-    unsigned component; /* of the partition */
+    uint64_t fragile_until; /* it may die between any two effects */
+    unsigned component;     /* of the partition */
     uint64_t view_counter;
     /* What the checks remember. */
     uint64_t lead_term, lead_last, commit;
     struct hash lead_chain;
-    bool aside_expected; /* a fault was injected that must end in SET_ASIDE */
+    bool waiting;
+    uint64_t waiting_commit, waiting_since; /* A8: what it waits to commit, since when by its own clock */
+    bool aside_expected;                    /* a fault was injected that must end in SET_ASIDE */
 };
 
 enum item_type {
@@ -105,9 +108,11 @@ struct item {
     X(events)                                                                                                \
     X(elections)                                                                                             \
     X(committed)                                                                                             \
-    X(messages) X(lost) X(crashes) X(pauses) X(partitions) X(blackouts) X(amnesia) X(shortened)              \
-        X(write_failed) X(fsync_failed) X(installs) X(snapshots) X(set_aside) X(reloads) X(resigned)         \
-            X(member_changes) X(cuts)
+    X(messages)                                                                                              \
+    X(lost)                                                                                                  \
+    X(crashes) X(pauses) X(partitions) X(blackouts) X(amnesia) X(shortened) X(write_failed) X(fsync_failed)  \
+        X(hung) X(cut_short) X(installs) X(snapshots) X(set_aside) X(reloads) X(resigned) X(member_changes)  \
+            X(cuts)
 
 struct stats {
 #define X(name) uint64_t name;
@@ -119,6 +124,7 @@ struct truth {        /* what was committed, by index */
     uint64_t by_term; /* of the coordinator that committed it */
     uint64_t term;
     struct hash chain, state;
+    struct hash members; /* digest of the last CONFIG up to here */
 };
 
 struct sim {
@@ -132,16 +138,19 @@ struct sim {
     struct stats stats;
     uint64_t proposals;
     /* The seed's character. */
-    unsigned fault_every_ms, client_every_ms, loss_permille, write_ms_max, big_permille;
+    unsigned fault_every_ms, client_every_ms, loss_permille, write_ms_max, big_permille, member_permille;
+    uint32_t message_bytes;
     /* jsim_check.c */
     struct truth *truth;
     uint64_t n_truth, cap_truth;
+    struct hash base_members;
     void *seen; /* its tables */
 };
 
 extern struct sim sim;
 
 /* jsim.c */
+uint64_t node_now(const struct node *n);
 uint64_t draw(uint64_t below); /* 0 when below is 0 */
 bool chance(unsigned permille);
 void trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -167,9 +176,11 @@ void check_end(void);
 void check_step(struct node *n, const struct journal_actions *out);
 /* Last, after the actions were carried out. */
 void check_append_only(struct node *n);
-void check_commit(struct node *n, uint64_t index); /* before the core applies up to it */
+void check_apply(struct node *n, uint64_t index); /* the core applies up to it */
 void check_send(struct node *n, const uint8_t *data, size_t len);
 void check_written(struct node *n); /* a write is on the disk */
+/* The description of a snapshot that is about to be stored. */
+void check_snapshot(const struct node *n, const struct journal_snapshot *s);
 void check_install(struct node *n);
 /* Would the cluster still be able to go on if this node lost its disk? */
 bool check_may_lose(const struct node *n);

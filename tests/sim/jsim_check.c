@@ -11,6 +11,7 @@
 #include "journal/internal.h"
 
 #define INCARNATIONS_MAX 512
+#define COMMIT_MS        2000 /* N, its default */
 
 /* What one incarnation of one journal has done in its life. */
 struct life {
@@ -200,6 +201,13 @@ void check_append_only(struct node *n)
                  (unsigned long long)s.term);
         }
     }
+    if (n->lead_term != s.term || !n->waiting || s.commit > n->waiting_commit) {
+        n->waiting_commit = s.commit;
+        n->waiting_since = node_now(n);
+    } else if (node_now(n) - n->waiting_since > COMMIT_MS + 10) {
+        fail("node %u: coordinator for %u ms and cannot commit (A8)", n->id, COMMIT_MS);
+    }
+    n->waiting = s.commit < s.last;
     e = journal_entry_at(n->j, s.last);
     n->lead_term = s.term;
     n->lead_last = s.last;
@@ -247,10 +255,14 @@ static void check_one_commit(struct node *n, uint64_t index, const struct journa
     t->chain = e->chain;
     t->by_term = n->lead_term;
     t->state = hash_bytes(index > 1 ? sim.truth[index - 2].state : zero, e->payload, e->len);
+    t->members = e->kind == JOURNAL_CONFIG ? hash_bytes(zero, e->payload, e->len)
+                 : index > 1               ? sim.truth[index - 2].members
+                                           : sim.base_members;
     sim.stats.committed++;
 }
 
-void check_commit(struct node *n, uint64_t index)
+/* The coordinator's word, which its messages may carry away before it acts on it itself. */
+static void check_commits(struct node *n, uint64_t index)
 {
     bool first = index > sim.n_truth;
     const struct journal_entry *e = NULL;
@@ -267,15 +279,43 @@ void check_commit(struct node *n, uint64_t index)
             return;
         }
         check_one_commit(n, i, e);
-        n->core.state = hash_bytes(n->core.state, e->payload, e->len);
-        n->core.applied = i;
-        if (!sim.failed && !hash_eq(n->core.state, sim.truth[i - 1].state)) {
-            fail("node %u: another state after entry %llu (S5)", n->id, (unsigned long long)i);
-        }
     }
     if (first && e != NULL && !sim.failed && !majority_holds(n, index, e->chain)) {
         fail("node %u commits entry %llu, which no majority has on disk (A6)", n->id,
              (unsigned long long)index);
+    }
+}
+
+void check_apply(struct node *n, uint64_t index)
+{
+    for (uint64_t i = n->core.applied + 1; i <= index && !sim.failed; i++) {
+        const struct journal_entry *e = journal_entry_at(n->j, i);
+
+        n->core.state = hash_bytes(n->core.state, e->payload, e->len);
+        n->core.applied = i;
+        if (!hash_eq(n->core.state, sim.truth[i - 1].state)) {
+            fail("node %u: another state after entry %llu (S5)", n->id, (unsigned long long)i);
+        }
+    }
+}
+
+static struct hash members_digest(const struct journal_members *m)
+{
+    static const struct hash zero;
+    struct buf b = BUF_INIT;
+    struct hash h;
+
+    jvoters_encode(&b, m);
+    h = hash_bytes(zero, b.data, b.len);
+    buf_fini(&b);
+    return h;
+}
+
+void check_snapshot(const struct node *n, const struct journal_snapshot *s)
+{
+    if (!hash_eq(members_digest(&s->members), sim.truth[s->index - 1].members)) {
+        fail("node %u: the snapshot at %llu has other members than those committed (A7)", n->id,
+             (unsigned long long)s->index);
     }
 }
 
@@ -301,7 +341,9 @@ void check_written(struct node *n)
             l->chain[i] = e->chain;
         }
     }
-    if (p->install && p->install->index > 0) {
+    if (p->install && p->install->index == 0) {
+        sim.base_members = members_digest(&p->install->members);
+    } else if (p->install) {
         l->chain = grown(l->chain, &l->n, p->install->index, sizeof *l->chain);
         l->chain[p->install->index] = p->install->chain;
     }
@@ -403,6 +445,8 @@ void check_step(struct node *n, const struct journal_actions *out)
             check_elected(n, a->role.term);
         } else if (a->type == JOURNAL_PERSIST) {
             check_entries(n, a->persist.first, a->persist.last);
+        } else if (a->type == JOURNAL_COMMIT) {
+            check_commits(n, a->commit.index);
         } else if (a->type == JOURNAL_ALARM) {
             fail("node %u: alarm: %s", n->id, a->text);
         }
