@@ -1,5 +1,6 @@
 """Test guests: their kernel and initramfs, their disks and domain XML, and the evidence of what became of them."""
 
+import fcntl
 import json
 import mmap
 import os
@@ -74,18 +75,23 @@ lab_collector={collector} lab_port={port} lab_dirty={dirty}</cmdline>
 def kernel():
     """The folder with vmlinuz and the modules, unpacked (not installed) from the distribution's package."""
     target = CACHE / "kernel"
-    if not target.exists():
-        depends = run("apt-cache", "depends", PACKAGE).stdout
-        found = re.search(r"Depends: (linux-image-\S+)", depends)
-        if not found:
-            raise LabError(f"apt knows no package {PACKAGE} (apt-get update?)")
-        with tempfile.TemporaryDirectory(dir=CACHE) as work:
-            run("apt-get", "download", "-q", found[1], cwd=work, deadline_s=300)
-            package, = pathlib.Path(work).glob("*.deb")
-            run("dpkg", "-x", package, f"{work}/all")
-            _pick(pathlib.Path(work) / "all", pathlib.Path(work) / "kernel")
-            os.rename(f"{work}/kernel", target)
+    with open(CACHE / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            _fetch_kernel(target)
     return target
+
+
+def _fetch_kernel(target):
+    found = re.search(r"Depends: (linux-image-\S+)", run("apt-cache", "depends", PACKAGE).stdout)
+    if not found:
+        raise LabError(f"apt knows no package {PACKAGE} (apt-get update?)")
+    with tempfile.TemporaryDirectory(dir=CACHE) as work:
+        run("apt-get", "download", "-q", found[1], cwd=work, deadline_s=300)
+        package, = pathlib.Path(work).glob("*.deb")
+        run("dpkg", "-x", package, f"{work}/all")
+        _pick(pathlib.Path(work) / "all", pathlib.Path(work) / "kernel")
+        os.rename(f"{work}/kernel", target)
 
 
 def _pick(unpacked, target):

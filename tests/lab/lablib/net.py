@@ -10,6 +10,7 @@ through it would stall until the ARP entries expire.
 """
 
 import itertools
+import os
 import pathlib
 
 from .shell import run
@@ -56,6 +57,10 @@ class Network:
     def destroy(self):
         if self.path.exists():
             run("ip", "netns", "del", self.name)
+
+    def exec(self, command):
+        """Becomes COMMAND on the network, outside the hosts."""
+        os.execvp("nsenter", ["nsenter", f"--net={self.path}", "--", *command])
 
     def plug(self, host, number, pid):
         """The cable between the bridge and a host whose PID 1 is PID; the dead host's is taken out first."""
