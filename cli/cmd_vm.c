@@ -1,6 +1,7 @@
 /* cmd_vm.c - virtual machines. */
 #include "cli.h"
 #include "client.h"
+#include "config_model.h"
 #include "lists.h"
 #include "output.h"
 #include "plan_text.h"
@@ -15,8 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define VOLUME_DIR "/var/lib/clusterd/volumes" /* the same on every node */
 
 static int run_list(struct cli *c)
 {

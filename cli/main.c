@@ -54,14 +54,19 @@ static const char *word_of(const struct cli_group *g, const struct cli_command *
     return g->name ? command->name + strlen(g->name) + 1 : command->name;
 }
 
-static int unknown(struct cli *c, const char *what, const char *word, const char *const *known, unsigned n)
+static int unknown(struct cli *c, const char *group, const char *word, const char *const *known, unsigned n)
 {
     const char *near = help_nearest(word, known, n);
     char hint[160];
 
-    (void)snprintf(hint, sizeof hint, near ? "did you mean '%s'?" : "clusterctl --help lists the commands",
-                   near);
-    return cli_refuse(c, RC_USAGE, hint, "'%s' is no %s", word, what);
+    if (near != NULL) {
+        (void)snprintf(hint, sizeof hint, "did you mean '%s'?", near);
+    } else {
+        (void)snprintf(hint, sizeof hint, "clusterctl %s%s--help lists the commands", group ? group : "",
+                       group ? " " : "");
+    }
+    return cli_refuse(c, RC_USAGE, hint, "'%s' is no command%s%s", word, group ? " of " : "",
+                      group ? group : "");
 }
 
 static int unknown_word(struct cli *c, const struct cli_group *group, const char *word)
@@ -79,13 +84,7 @@ static int unknown_word(struct cli *c, const struct cli_group *group, const char
             }
         }
     }
-    if (group != NULL) {
-        char what[64];
-
-        (void)snprintf(what, sizeof what, "command of '%s'", group->name);
-        return unknown(c, what, word, known, n);
-    }
-    return unknown(c, "command", word, known, n);
+    return unknown(c, group ? group->name : NULL, word, known, n);
 }
 
 static bool is_help(const char *word)

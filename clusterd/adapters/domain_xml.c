@@ -6,9 +6,9 @@
 #include <strings.h>
 #include <sys/random.h>
 
-#include <libxml/parser.h>
 #include <libxml/tree.h>
 
+#include "adapters/xml_read.h"
 #include "common/rc.h"
 
 #define MEMORY_MIB_MAX (UINT64_C(64) << 20) /* 64 TiB; beyond it is a slip of the pen */
@@ -85,16 +85,6 @@ static bool content(const xmlNode *n, char *out, size_t size)
 static bool attribute(const xmlNode *n, const char *name, char *out, size_t size)
 {
     return take(n ? xmlGetNoNsProp(n, X(name)) : NULL, out, size);
-}
-
-/* Replaces what would garble a terminal or a log line. */
-static void printable(char *text)
-{
-    for (; *text != '\0'; text++) {
-        if ((unsigned char)*text < 0x20 || *text == 0x7f) {
-            *text = '?';
-        }
-    }
 }
 
 static int refuse(struct reader *r, int rc, const xmlNode *where, const char *msg)
@@ -189,7 +179,7 @@ static int read_cpus(struct reader *r, const xmlNode *root)
     }
     r->d->cpus = (uint32_t)v;
     (void)content(child(child(root, "cpu"), "model"), r->d->cpu_model, sizeof r->d->cpu_model);
-    printable(r->d->cpu_model);
+    xml_printable(r->d->cpu_model);
     return 0;
 }
 
@@ -340,7 +330,7 @@ static int add_path(struct reader *r, const xmlNode *where, const char *what, ch
         return refuse(r, RC_REFUSED, where, "the disk's path is longer than 255 bytes");
     }
     if (!volume_of(path, r->volume_dir, volume)) {
-        printable(path);
+        xml_printable(path);
         (void)err_set(r->err, RC_REFUSED, "line %ld of the domain XML: %s '%s' is on no shared volume",
                       xmlGetLineNo(where), what, path);
         err_hint(r->err,
@@ -401,7 +391,7 @@ static int check_cache(struct reader *r, const xmlNode *disk, const char *path)
     if (strcmp(cache, "none") == 0 || strcmp(cache, "directsync") == 0) {
         return 0;
     }
-    printable(cache);
+    xml_printable(cache);
     (void)err_set(r->err, RC_REFUSED, "line %ld of the domain XML: disk '%s' has cache mode '%s'",
                   xmlGetLineNo(disk), path, cache[0] != '\0' ? cache : "default");
     err_hint(r->err,
@@ -479,7 +469,7 @@ static int add_network(struct reader *r, const xmlNode *where, const char *kind,
     if (n < 0 || (size_t)n >= sizeof full || name[0] == '\0') {
         return refuse(r, RC_BAD_INPUT, where, "an interface whose network has no name, or too long a one");
     }
-    printable(full);
+    xml_printable(full);
     for (unsigned i = 0; i < r->d->networks; i++) {
         if (strcmp(r->d->network[i], full) == 0) {
             return 0;
@@ -536,69 +526,15 @@ static int read_domain(struct reader *r, xmlNode *root, const char *name)
     return rc;
 }
 
-/* A DTD can only be an attack or a mistake: the parser is stopped where one begins. */
-static void stop_at_dtd(void *ctx, const xmlChar *name, const xmlChar *external, const xmlChar *system)
-{
-    xmlParserCtxt *ctxt = ctx;
-
-    (void)name;
-    (void)external;
-    (void)system;
-    *(bool *)ctxt->_private = true;
-    xmlStopParser(ctxt);
-}
-
-static int parse_failed(xmlParserCtxt *ctxt, bool dtd, struct err *err)
-{
-    const xmlError *e = xmlCtxtGetLastError(ctxt);
-    char msg[160];
-
-    if (dtd) {
-        (void)err_set(err, RC_BAD_INPUT, "the domain XML has a DOCTYPE");
-        err_hint(err, "remove it; a domain needs none");
-        return RC_BAD_INPUT;
-    }
-    (void)snprintf(msg, sizeof msg, "%s", e && e->message ? e->message : "it cannot be read");
-    msg[strcspn(msg, "\r\n")] = '\0';
-    printable(msg);
-    (void)err_set(err, RC_BAD_INPUT, "the domain XML is malformed: line %d: %s", e ? e->line : 0, msg);
-    err_hint(err, "`xmllint --noout FILE` shows the place");
-    return RC_BAD_INPUT;
-}
-
 static xmlDoc *parse(const char *xml, size_t len, struct err *err)
 {
-    xmlParserCtxt *ctxt;
-    xmlDoc *doc;
-    bool dtd = false;
-
     if (len > EVENT_TEXT_MAX) {
         (void)err_set(err, RC_BAD_INPUT, "the domain XML has %zu bytes, at most %d are allowed", len,
                       EVENT_TEXT_MAX);
         err_hint(err, "take out its comments and metadata");
         return NULL;
     }
-    if (len == 0 || memchr(xml, '\0', len) != NULL) {
-        (void)err_set(err, RC_BAD_INPUT,
-                      len == 0 ? "the domain XML is empty" : "the domain XML has a NUL inside");
-        return NULL;
-    }
-    ctxt = xmlNewParserCtxt();
-    if (ctxt == NULL) {
-        (void)err_set(err, RC_NO_MEMORY, "out of memory");
-        return NULL;
-    }
-    ctxt->_private = &dtd;
-    ctxt->sax->internalSubset = stop_at_dtd;
-    doc = xmlCtxtReadMemory(ctxt, xml, (int)len, NULL, "UTF-8",
-                            XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-    if (doc == NULL || dtd || xmlDocGetRootElement(doc) == NULL) {
-        (void)parse_failed(ctxt, dtd, err);
-        xmlFreeDoc(doc);
-        doc = NULL;
-    }
-    xmlFreeParserCtxt(ctxt);
-    return doc;
+    return xml_read(xml, len, "domain XML", err);
 }
 
 /* The text that is kept: the operator's own, or the tree's where something was put in. */

@@ -46,10 +46,51 @@ static void put_bool(struct json_object *o, const char *key, bool value)
     put(o, key, json_object_new_boolean(value));
 }
 
+/* Bytes of the UTF-8 character at p; 0 when there is none. */
+static size_t utf8_length(const unsigned char *p)
+{
+    size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : 4;
+
+    if (p[0] >= 0xf5 || (p[0] >= 0x80 && p[0] < 0xc2) || (p[0] == 0xe0 && p[1] < 0xa0) ||
+        (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f)) {
+        return 0;
+    }
+    for (size_t i = 1; i < n; i++) {
+        if ((p[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return n;
+}
+
+/* An agent may print anything, and cut it anywhere; JSON and terminals want clean UTF-8. */
+static struct json_object *clean_text(const char *text, size_t len)
+{
+    unsigned char *copy = malloc(len + 4);
+    struct json_object *o;
+
+    if (copy == NULL) {
+        abort();
+    }
+    memcpy(copy, text, len);
+    memset(copy + len, 0, 4);
+    for (size_t i = 0, n; i < len; i += n) {
+        n = utf8_length(copy + i);
+        if (n == 0 || i + n > len || (copy[i] < 0x20 && copy[i] != '\n' && copy[i] != '\t') ||
+            copy[i] == 0x7f) {
+            n = 1;
+            copy[i] = '?';
+        }
+    }
+    o = json_object_new_string_len((const char *)copy, (int)len);
+    free(copy);
+    return o;
+}
+
 /* An empty text is null. */
 static void put_text(struct json_object *o, const char *key, const char *value)
 {
-    put(o, key, value && *value ? json_object_new_string(value) : NULL);
+    put(o, key, value && *value ? clean_text(value, strlen(value)) : NULL);
 }
 
 /* 0 is null. Ids are strings, for they are names to everybody but the core. */
@@ -206,7 +247,7 @@ static void node_more(const struct view *v, const struct node *n, struct json_ob
     put_id(o, "loss", n->loss);
     put_int(o, "fence_tries", n->fence_tries);
     if (core_explain_node(v->s, &v->world, n->name, &b) == 0 && !b.failed && b.len > 0) {
-        put(o, "why", json_object_new_string_len((const char *)b.data, (int)b.len));
+        put(o, "why", clean_text((const char *)b.data, b.len));
     } else {
         put(o, "why", NULL);
     }
@@ -278,7 +319,7 @@ static void vm_more(const struct view *v, const struct vm *vm, struct json_objec
     put_int(o, "tries", vm->tries);
     put_int(o, "restarts", vm->restarts);
     if (core_explain_vm(v->s, &v->world, vm->name, &b) == 0 && !b.failed && b.len > 0) {
-        put(o, "why", json_object_new_string_len((const char *)b.data, (int)b.len));
+        put(o, "why", clean_text((const char *)b.data, b.len));
     } else {
         put(o, "why", NULL);
     }

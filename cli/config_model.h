@@ -1,0 +1,27 @@
+/*
+ * config_model.h - a configuration as a JSON object, whether it comes from a file or from the cluster:
+ *
+ *   {"options": {KEY: VALUE},                                       those that differ from their default
+ *    "volumes": {NAME: {"type", "source"}},
+ *    "fences":  {NAME: {"agent", "level", "nodes": [NAME…], "parameters": {KEY: VALUE}}},
+ *    "vms":     {NAME: {"wanted", "settings": {KEY: VALUE}, "uuid", "xml"}}}
+ */
+#ifndef CLI_CONFIG_MODEL_H
+#define CLI_CONFIG_MODEL_H
+
+#include "cli.h"
+
+#define CONFIG_FILE_MAX (64u << 20)
+#define VOLUME_DIR      "/var/lib/clusterd/volumes" /* the same on every node */
+
+/* What a file says; NULL with the error printed: it cannot be read, fails its schema, or makes no sense. */
+struct json_object *config_from_file(struct cli *c, const char *path);
+/* What the cluster has; NULL with the error printed. states: {VM: state}, for what may be changed (may be
+ * NULL). */
+struct json_object *config_from_cluster(struct cli *c, struct json_object *states);
+/* The document that `config apply` reads, as text (owned by the caller). */
+char *config_to_xml(struct json_object *model, const char *cluster);
+/* True when two domain XMLs say the same: white space, and a uuid that one of them leaves out, aside. */
+bool config_same_domain(const char *a, const char *b);
+
+#endif
