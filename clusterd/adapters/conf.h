@@ -20,7 +20,7 @@ struct conf {
     char log_level[CONF_TEXT_SIZE];       /* error, warning, notice, info, debug */
     char log_file[CONF_TEXT_SIZE];        /* empty: the system's log, or standard error with -f */
     char hypervisor[CONF_TEXT_SIZE];      /* libvirt URI */
-    char migration_uri[CONF_TEXT_SIZE];   /* libvirt URI of a migration's other end, with %n for its name */
+    char migration_uri[CONF_TEXT_SIZE];   /* libvirt URI of a migration's other end, with %s for its name */
     char libvirt_run_dir[CONF_TEXT_SIZE]; /* where libvirt keeps what runs */
     char agent_dir[CONF_TEXT_SIZE];       /* OCF agents of this provider */
     char fence_dir[CONF_TEXT_SIZE];       /* fence agents */

@@ -202,12 +202,14 @@ static int check_content(struct db *db, struct err *err)
 
 int db_open(struct db *db, const struct db_kind *kind, const char *path, struct err *err)
 {
+    mode_t mask = umask(0077); /* domain XMLs and fence parameters hold passwords */
     int code, rc;
 
     *db = (struct db){.kind = kind};
     (void)snprintf(db->path, sizeof db->path, "%s", path);
     code =
         sqlite3_open_v2(path, &db->h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    (void)umask(mask);
     if (code == SQLITE_OK) {
         (void)sqlite3_extended_result_codes(db->h, 1);
         (void)sqlite3_busy_timeout(db->h, DB_BUSY_MS);
