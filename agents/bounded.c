@@ -15,10 +15,20 @@
 #include "ocf.h"
 
 #define ASK_MAX (4u << 20)
+#define KILL_MS 50
 
 static volatile sig_atomic_t cancelled;
-static volatile sig_atomic_t child_pid;
-static int null_fd = -1;
+static volatile sig_atomic_t forward_to;
+
+/*
+ * A child speaks through pipes of ours: one that hangs in the kernel keeps whatever it has open, and whoever
+ * reads the agent's streams to their end must not wait for it.
+ */
+struct child {
+    pid_t pid;
+    int pidfd;
+    int out, err; /* ends to read from, non-blocking */
+};
 
 bool bounded_cancelled(void)
 {
@@ -39,18 +49,9 @@ static void on_cancel(int sig)
 static void on_forward(int sig)
 {
     (void)sig;
-    if (child_pid > 0) {
-        (void)kill((pid_t)child_pid, SIGTERM);
+    if (forward_to > 0) {
+        (void)kill((pid_t)forward_to, SIGTERM);
     }
-}
-
-/* Whoever reads our streams must not wait for a child that was left behind. */
-static void on_leave(int sig)
-{
-    (void)sig;
-    (void)dup2(null_fd, STDIN_FILENO);
-    (void)dup2(null_fd, STDOUT_FILENO);
-    (void)dup2(null_fd, STDERR_FILENO);
 }
 
 static void handle(int sig, void (*fn)(int))
@@ -63,42 +64,131 @@ static void handle(int sig, void (*fn)(int))
     (void)sigaction(sig, &sa, NULL);
 }
 
-static void become_child(pid_t parent, enum bounded_late late)
+static void become_child(pid_t parent, enum bounded_late late, int out, int err)
 {
+    bool leave = late == BOUNDED_LEAVE;
+
     handle(SIGTERM, on_cancel);
     handle(SIGINT, on_cancel);
-    handle(SIGUSR1, on_leave);
-    handle(SIGPIPE, SIG_IGN);
-    if (late == BOUNDED_LEAVE) {
-        null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    handle(SIGPIPE, SIG_IGN); /* nobody hears one that was left behind */
+    (void)dup2(out, STDOUT_FILENO);
+    (void)dup2(err, STDERR_FILENO);
+    if (leave) {
         (void)setpgid(0, 0); /* a kill of the agent's group must not release the lock */
     }
-    (void)prctl(PR_SET_PDEATHSIG, late == BOUNDED_LEAVE ? SIGTERM : SIGKILL);
+    (void)prctl(PR_SET_PDEATHSIG, leave ? SIGTERM : SIGKILL);
     if (getppid() != parent) {
-        (void)raise(late == BOUNDED_LEAVE ? SIGTERM : SIGKILL);
+        (void)raise(leave ? SIGTERM : SIGKILL);
     }
 }
 
-/* Waits for the child until `until` (ocf_now_ms). True when it has ended. */
-static bool wait_child(pid_t pid, long until, int *status)
+static void close_all(const int fds[4])
 {
-    struct pollfd p = {bounded_pidfd(pid), POLLIN, 0};
-    long left = until - ocf_now_ms();
-    pid_t got;
-
-    while (p.fd >= 0 && left > 0 && poll(&p, 1, (int)left) < 0 && errno == EINTR) {
-        left = until - ocf_now_ms();
+    for (int i = 0; i < 4; i++) {
+        if (fds[i] >= 0) {
+            (void)close(fds[i]);
+        }
     }
-    if (p.fd >= 0) {
-        (void)close(p.fd);
-    }
-    do {
-        got = waitpid(pid, status, WNOHANG);
-    } while (got < 0 && errno == EINTR);
-    return got == pid;
 }
 
-static int child_code(int status, const char *hangs)
+/* Starts fn in a child. False with errno when that is not possible. */
+static bool spawn(struct child *c, int (*fn)(void), enum bounded_late late)
+{
+    int fds[4] = {-1, -1, -1, -1};
+    pid_t parent = getpid();
+
+    (void)fflush(NULL);
+    if (pipe2(fds, O_CLOEXEC) < 0 || pipe2(fds + 2, O_CLOEXEC) < 0 || (c->pid = fork()) < 0) {
+        close_all(fds);
+        return false;
+    }
+    if (c->pid == 0) {
+        int rc;
+
+        become_child(parent, late, fds[1], fds[3]);
+        close_all(fds);
+        rc = fn();
+        (void)fflush(NULL);
+        _exit(rc);
+    }
+    (void)close(fds[1]);
+    (void)close(fds[3]);
+    c->out = fds[0];
+    c->err = fds[2];
+    (void)fcntl(c->out, F_SETFL, O_NONBLOCK);
+    (void)fcntl(c->err, F_SETFL, O_NONBLOCK);
+    c->pidfd = bounded_pidfd(c->pid);
+    if (c->pidfd < 0) { /* a kernel before 5.3, or no descriptors left */
+        (void)kill(c->pid, SIGKILL);
+        return false;
+    }
+    return true;
+}
+
+static void pass_on(int to, const char *data, size_t len)
+{
+    while (len) {
+        ssize_t n = write(to, data, len);
+
+        if (n < 0 && errno != EINTR) {
+            return;
+        }
+        data += n > 0 ? n : 0;
+        len -= n > 0 ? (size_t)n : 0;
+    }
+}
+
+/* Takes what is there: into b, or on to our own stream when b is NULL. Closes *fd (and sets it to -1) at its
+ * end. */
+static void take(int *fd, int to, struct buf *b)
+{
+    char chunk[4096];
+    ssize_t n = 0;
+
+    while (*fd >= 0 && (n = read(*fd, chunk, sizeof chunk)) > 0) {
+        if (!b) {
+            pass_on(to, chunk, (size_t)n);
+        } else if (b->len < ASK_MAX) {
+            buf_raw(b, chunk, (size_t)n);
+        }
+    }
+    if (*fd >= 0 && (n == 0 || (errno != EAGAIN && errno != EINTR))) {
+        (void)close(*fd);
+        *fd = -1;
+    }
+}
+
+/* Hears the child until `until` (ocf_now_ms). True when it has ended; its status is then in *status. */
+static bool hear(struct child *c, long until, struct buf *b, int *status)
+{
+    bool ended = false;
+
+    while (!ended) {
+        struct pollfd p[3] = {{c->pidfd, POLLIN, 0}, {c->out, POLLIN, 0}, {c->err, POLLIN, 0}};
+        long left = until - ocf_now_ms();
+
+        if (poll(p, 3, left > 0 ? (int)left : 0) == 0 && left <= 0) {
+            return false;
+        }
+        ended = waitpid(c->pid, status, WNOHANG) == c->pid;
+        take(&c->out, STDOUT_FILENO, b);
+        take(&c->err, STDERR_FILENO, NULL);
+    }
+    return true;
+}
+
+static void release(struct child *c)
+{
+    if (c->out >= 0) {
+        (void)close(c->out);
+    }
+    if (c->err >= 0) {
+        (void)close(c->err);
+    }
+    (void)close(c->pidfd);
+}
+
+static int code(int status, const char *hangs)
 {
     if (WIFEXITED(status)) {
         return WEXITSTATUS(status);
@@ -108,21 +198,24 @@ static int child_code(int status, const char *hangs)
                     ocf_action(), hangs, WTERMSIG(status));
 }
 
-static int give_up(pid_t pid, enum bounded_late late, const char *hangs)
+static int give_up(struct child *c, enum bounded_late late, const char *hangs, int said)
 {
     int status;
 
     if (late == BOUNDED_LEAVE) {
-        (void)kill(pid, SIGTERM);
-        (void)kill(pid, SIGUSR1);
-        return ocf_fail(
-            OCF_ERR_GENERIC,
-            "%s: %s has not answered within %ld ms; whether the request will still be carried out is not "
-            "known, so process %d goes on waiting and holds the lock; look at %s, or restart it",
-            ocf_action(), hangs, ocf_timeout_ms(), (int)pid, hangs);
+        (void)kill(c->pid, SIGTERM);
+        return said != OCF_SUCCESS
+                   ? said
+                   : ocf_fail(
+                         OCF_ERR_GENERIC,
+                         "%s: %s has not answered within %ld ms; whether the request will still be carried "
+                         "out is not known, "
+                         "so process %d goes on waiting and holds the lock; look at %s, or restart it",
+                         ocf_action(), hangs, ocf_timeout_ms(), (int)c->pid, hangs);
     }
-    (void)kill(pid, SIGKILL);
-    (void)wait_child(pid, ocf_now_ms() + 50, &status); /* one that hangs in the kernel outlives even this */
+    (void)kill(c->pid, SIGKILL);
+    (void)hear(c, ocf_now_ms() + KILL_MS, NULL,
+               &status); /* one that hangs in the kernel outlives even this */
     return ocf_fail(OCF_ERR_GENERIC, "%s: %s has not answered within %ld ms; look at %s", ocf_action(), hangs,
                     ocf_timeout_ms(), hangs);
 }
@@ -130,89 +223,43 @@ static int give_up(pid_t pid, enum bounded_late late, const char *hangs)
 int bounded_run(int (*fn)(void), enum bounded_late late, const char *hangs, const struct bounded_last *last)
 {
     long until = ocf_now_ms() + ocf_left_ms();
-    pid_t parent = getpid(), pid;
-    int status = 0;
+    struct child c;
+    bool ended;
+    int status = 0, said = OCF_SUCCESS, rc;
 
-    (void)fflush(NULL);
-    pid = fork();
-    if (pid < 0) {
-        return ocf_fail(OCF_ERR_GENERIC, "%s: cannot fork: %s; free memory or processes", ocf_action(),
+    if (!spawn(&c, fn, late)) {
+        return ocf_fail(OCF_ERR_GENERIC,
+                        "%s: cannot start a child: %s; are processes or descriptors used up?", ocf_action(),
                         strerror(errno));
     }
-    if (pid == 0) {
-        int rc;
-
-        become_child(parent, late);
-        rc = fn();
-        (void)fflush(NULL);
-        _exit(rc);
-    }
-    child_pid = pid;
+    forward_to = c.pid;
     handle(SIGTERM, on_forward);
     handle(SIGINT, on_forward);
-    if (last) {
-        if (wait_child(pid, until - last->ms, &status)) {
-            return child_code(status, hangs);
-        }
-        last->fn();
+    ended = hear(&c, last ? until - last->ms : until, NULL, &status);
+    if (!ended && last) {
+        said = last->fn();
+        ended = hear(&c, until, NULL, &status);
     }
-    if (wait_child(pid, until, &status)) {
-        return child_code(status, hangs);
-    }
-    return give_up(pid, late, hangs);
-}
-
-static void collect(int fd, long until, struct buf *out)
-{
-    struct pollfd p = {fd, POLLIN, 0};
-    char chunk[4096];
-
-    while (out->len < ASK_MAX) {
-        long left = until - ocf_now_ms();
-        int n = left > 0 ? poll(&p, 1, (int)left) : 0;
-        ssize_t got;
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        got = n > 0 ? read(fd, chunk, sizeof chunk) : 0;
-        if (got <= 0) {
-            return;
-        }
-        buf_raw(out, chunk, (size_t)got);
-    }
+    rc = ended ? code(status, hangs) : give_up(&c, late, hangs, said);
+    release(&c);
+    return rc;
 }
 
 int bounded_ask(int (*fn)(void), long ms, struct buf *out)
 {
     long until = ocf_now_ms() + ms;
-    pid_t parent = getpid(), pid;
-    int fds[2], status = 0;
+    struct child c;
+    int status = 0;
+    bool ended;
 
-    (void)fflush(NULL);
-    if (pipe2(fds, O_CLOEXEC) < 0) {
+    if (!spawn(&c, fn, BOUNDED_KILL)) {
         return -1;
     }
-    pid = fork();
-    if (pid == 0) {
-        int rc;
-
-        become_child(parent, BOUNDED_KILL);
-        (void)dup2(fds[1], STDOUT_FILENO);
-        (void)close(fds[0]);
-        (void)close(fds[1]);
-        rc = fn();
-        _exit(fflush(NULL) == 0 ? rc : OCF_ERR_GENERIC);
+    ended = hear(&c, until, out, &status);
+    if (!ended) {
+        (void)kill(c.pid, SIGKILL);
+        (void)hear(&c, ocf_now_ms() + KILL_MS, out, &status);
     }
-    (void)close(fds[1]);
-    if (pid > 0) {
-        collect(fds[0], until, out);
-        if (!wait_child(pid, until, &status)) {
-            (void)kill(pid, SIGKILL);
-            (void)wait_child(pid, ocf_now_ms() + 50, &status);
-            status = SIGKILL;
-        }
-    }
-    (void)close(fds[0]);
-    return pid > 0 && !out->failed && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    release(&c);
+    return ended && !out->failed && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }

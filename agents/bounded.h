@@ -16,16 +16,19 @@
 enum bounded_late {
     BOUNDED_KILL, /* at the deadline the child is killed: what it does ends with it */
     /*
-     * At the deadline the child is left behind, in a process group of its own and without our streams. It
+     * At the deadline the child is left behind, in a process group of its own. It
      * holds what it inherited (the VM's lock) until its call has returned, because a request that a hung
      * libvirtd has not read yet may still be carried out: C3, "an agent that outlived its clusterd is seen".
      */
     BOUNDED_LEAVE,
 };
 
-/* The last thing to try while the child still hangs: called in the agent, ms before the deadline. */
+/*
+ * The last thing to try while the child still hangs: called in the agent, ms before the deadline. It returns
+ * OCF_SUCCESS, or another code when it has given the reason why the action will fail.
+ */
 struct bounded_last {
-    void (*fn)(void);
+    int (*fn)(void);
     long ms;
 };
 

@@ -56,3 +56,25 @@ int imagelock_take(int fd)
     }
     return -1;
 }
+
+static int probe(const char *path, off_t at)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc;
+
+    if (fd < 0) {
+        return -1;
+    }
+    rc = held(fd, at);
+    (void)close(fd);
+    return rc;
+}
+
+int imagelock_is_written(const char *path)
+{
+    return probe(path, USED + WRITE);
+}
+
+int imagelock_is_exclusive(const char *path)
+{
+    return probe(path, UNSHARED + WRITE);
+}

@@ -14,4 +14,13 @@ int imagelock_take(int fd);
 /* Gives it back. 0, or -1 with errno. */
 int imagelock_drop(int fd);
 
+/*
+ * What others (all QEMUs of all hosts, as far as the file system carries locks) hold on an image: 1, 0, or -1
+ * when that cannot be asked. Needed because QEMU 7.2 itself does not refuse everything: one that was restored
+ * and left paused has its images open for writing and shares them; so a second one is not refused, and a
+ * conflict at its resumption is only logged.
+ */
+int imagelock_is_written(const char *path);   /* somebody may write it */
+int imagelock_is_exclusive(const char *path); /* somebody forbids all others to */
+
 #endif

@@ -230,49 +230,51 @@ static void say_figures(virDomainPtr dom)
     virTypedParamsFree(params, n);
 }
 
-static enum virt_state arrival(virConnectPtr conn)
+/* Waits for an incoming half to become something else; what it is by then. *dom is the caller's unless absent
+ * or unknown. */
+static enum virt_state arrival(virConnectPtr conn, virDomainPtr *dom)
 {
-    enum virt_state wanted = ocf_bool("migrate_paused") ? VIRT_PAUSED : VIRT_RUNNING, state = VIRT_UNKNOWN;
     long until = ocf_now_ms() + ocf_left_ms() / 2;
-    virDomainPtr dom;
 
-    do {
-        int found = virt_find(conn, vm.uuid, &dom);
+    for (;;) {
+        int found = virt_find(conn, vm.uuid, dom);
+        enum virt_state state = found > 0 ? virt_state(*dom) : found == 0 ? VIRT_ABSENT : VIRT_UNKNOWN;
 
-        state = found > 0 ? virt_state(dom) : found == 0 ? VIRT_ABSENT : VIRT_UNKNOWN;
-        if (found > 0 && state == wanted) {
-            say_figures(dom);
+        if (state != VIRT_INCOMING || ocf_now_ms() >= until) {
+            return state;
         }
-        if (found > 0) {
-            (void)virDomainFree(dom);
-        }
-        if (state != VIRT_INCOMING) { /* only that may still change by itself */
-            break;
-        }
+        (void)virDomainFree(*dom);
         ocf_sleep_ms(ARRIVE_LOOK_MS);
-    } while (ocf_now_ms() < until);
-    return state;
+    }
 }
 
 static int do_migrate_from(void)
 {
+    enum virt_state wanted = ocf_bool("migrate_paused") ? VIRT_PAUSED : VIRT_RUNNING, state;
+    virDomainPtr dom = NULL;
     virConnectPtr conn;
-    enum virt_state state;
     int rc = vm_open(&conn);
 
     if (rc != OCF_SUCCESS) {
         return rc;
     }
-    state = arrival(conn);
-    (void)virConnectClose(conn);
+    state = arrival(conn, &dom);
     ocf_say("state: %s", virt_state_word(state));
-    if (state == (ocf_bool("migrate_paused") ? VIRT_PAUSED : VIRT_RUNNING)) {
-        return OCF_SUCCESS;
+    if (state != wanted) {
+        rc = ocf_fail(
+            OCF_ERR_GENERIC,
+            "VM '%s' has not arrived from %s: here it is %s; does it run there? stop it here with force=1 "
+            "unless it is absent",
+            vm.name, ocf_meta("migrate_source"), virt_state_word(state));
+    } else {
+        say_figures(dom);
+        rc = state == VIRT_RUNNING ? vm_check_exclusive(dom) : OCF_SUCCESS;
     }
-    return ocf_fail(OCF_ERR_GENERIC,
-                    "VM '%s' has not arrived from %s: here it is %s; does it run there? stop it here with "
-                    "force=1 unless it is absent",
-                    vm.name, ocf_meta("migrate_source"), virt_state_word(state));
+    if (dom) {
+        (void)virDomainFree(dom);
+    }
+    (void)virConnectClose(conn);
+    return rc;
 }
 
 int migrate_from(void)
@@ -284,5 +286,7 @@ int migrate_from(void)
         rc = ends(&source, &target);
     }
     /* It only looks: no lock, and killed when libvirtd hangs. */
-    return rc == OCF_SUCCESS ? bounded_run(do_migrate_from, BOUNDED_KILL, "libvirtd", NULL) : rc;
+    return rc == OCF_SUCCESS
+               ? bounded_run(do_migrate_from, BOUNDED_KILL, "libvirtd or the disks' storage", NULL)
+               : rc;
 }

@@ -327,7 +327,6 @@ int ocf_main(const struct ocf_agent *self, int argc, char **argv)
     }
     if (!action->name) {
         action = NULL;
-        (void)usage(stderr, 0);
         return ocf_fail(OCF_ERR_UNIMPLEMENTED, "%s has no action '%.100s'", agent->name, argv[1]);
     }
     rc = check_values();

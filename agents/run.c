@@ -95,18 +95,40 @@ static long grace_ms(void)
     return wish && wish < left ? wish : left;
 }
 
-/* Ends QEMU without libvirt: it is down, hangs, or does not know this QEMU. */
-static void end_by_signal(void)
+/* Ends QEMU without libvirt: it is down, hangs, or does not know this QEMU. The pid that is still there, or
+ * 0. */
+static int end_by_signal(void)
 {
-    if (qemu_find(vm.uuid) <= 0) {
-        return;
+    long left = ocf_left_ms() / 2;
+    int pid = qemu_find(vm.uuid);
+
+    if (pid > 0) {
+        ocf_say("note: libvirt cannot end it; QEMU process %d gets SIGTERM, then SIGKILL", pid);
+        qemu_signal(vm.uuid, SIGTERM);
+        pid = qemu_wait_end(vm.uuid, left < SIGTERM_WAIT_MS ? left : SIGTERM_WAIT_MS);
     }
-    ocf_say("note: libvirt cannot end it; QEMU process %d gets SIGTERM, then SIGKILL", qemu_find(vm.uuid));
-    qemu_signal(vm.uuid, SIGTERM);
-    if (qemu_wait_end(vm.uuid, SIGTERM_WAIT_MS) != 0) {
+    if (pid > 0) {
         qemu_signal(vm.uuid, SIGKILL);
-        (void)qemu_wait_end(vm.uuid, ocf_left_ms() / 2);
+        pid = qemu_wait_end(vm.uuid, ocf_left_ms() / 2);
     }
+    return pid > 0 ? pid : 0;
+}
+
+static int fail_undead(int pid)
+{
+    return ocf_fail(OCF_ERR_GENERIC,
+                    "VM '%s': QEMU process %d cannot be ended (C4); does it hang on its storage? "
+                    "If the process stays, only fencing this host ends it",
+                    vm.name, pid);
+}
+
+/* A libvirtd that hangs must not keep the VM alive (S2). That nothing of it comes back only libvirtd can say.
+ */
+static int end_without_libvirt(void)
+{
+    int pid = end_by_signal();
+
+    return pid ? fail_undead(pid) : OCF_SUCCESS;
 }
 
 /* Asks the guest to shut down, again and again, until QEMU has ended or the grace is over. True when it has
@@ -152,7 +174,7 @@ static int stop_in(virConnectPtr conn, long until)
         (void)virDomainFree(dom);
     }
     if (found == 0 || ocf_now_ms() >= until) {
-        end_by_signal();
+        (void)end_by_signal();
     }
     for (long end = ocf_now_ms() + RETRY_MS; ocf_now_ms() < end; ocf_sleep_ms(CONFIRM_MS)) {
         if (gone(conn) != 0) {
@@ -170,11 +192,7 @@ static int fail_stop(const char *libvirt)
         return ocf_fail(OCF_ERR_GENERIC, "VM '%s': the stop was cancelled; it may still run", vm.name);
     }
     if (pid > 0) {
-        return ocf_fail(
-            OCF_ERR_GENERIC,
-            "VM '%s': QEMU process %d cannot be ended (C4); does it hang on its storage? If the process "
-            "stays, only fencing this host ends it",
-            vm.name, pid);
+        return fail_undead(pid);
     }
     return ocf_fail(
         OCF_ERR_GENERIC,
@@ -197,7 +215,7 @@ static int do_stop(void)
             rc = stop_in(conn, until);
             (void)virConnectClose(conn);
         } else if (ocf_now_ms() >= until) {
-            end_by_signal();
+            (void)end_by_signal();
         }
         if (rc != OCF_SUCCESS) {
             ocf_sleep_ms(RETRY_MS); /* libvirtd may be restarting */
@@ -208,7 +226,7 @@ static int do_stop(void)
 
 int run_stop(void)
 {
-    struct bounded_last last = {end_by_signal, 0};
+    struct bounded_last last = {end_without_libvirt, 0};
     long soon = ocf_timeout_ms() / 2 < 5000 ? ocf_timeout_ms() / 2 : 5000;
     int rc = vm_identify();
 
@@ -264,8 +282,14 @@ static int resume(virDomainPtr dom)
         return ocf_fail(OCF_ERR_GENERIC, "VM '%s': cannot resume it: it is %s, not paused", vm.name,
                         virt_state_word(state));
     }
-    if (state == VIRT_PAUSED && virDomainResume(dom) < 0) {
-        return vm_fail("resume it");
+    if (state == VIRT_PAUSED) {
+        if (virDomainResume(dom) < 0) {
+            return vm_fail_start("resume it"); /* it may take its image locks only now */
+        }
+        if (vm_check_exclusive(dom) != OCF_SUCCESS) {
+            (void)virDomainSuspend(dom);
+            return OCF_ERR_GENERIC;
+        }
     }
     spent();
     ocf_say("state: %s", virt_state_word(virt_state(dom)));

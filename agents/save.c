@@ -10,6 +10,7 @@
 
 #include "common/rc.h"
 #include "files.h"
+#include "imagelock.h"
 #include "job.h"
 #include "ocf.h"
 #include "state.h"
@@ -323,6 +324,17 @@ static int absent(virConnectPtr conn)
     return OCF_SUCCESS;
 }
 
+/* S8: QEMU itself would not refuse a second one of a VM that was restored and is paused elsewhere. */
+static int nobody_writes(const struct state *st)
+{
+    for (size_t i = 0; i < st->n_disks; i++) {
+        if (imagelock_is_written(st->disks[i].path) == 1) {
+            return vm_fail_locked(st->disks[i].path);
+        }
+    }
+    return OCF_SUCCESS;
+}
+
 static int restore_in(virConnectPtr conn, long checksum_ms)
 {
     long began = ocf_now_ms();
@@ -369,6 +381,9 @@ static int do_restore(void)
     if (rc == OCF_SUCCESS &&
         (read_meta(&st, &e) != RC_OK || check(&st, &e) != RC_OK || not_cancelled(&e) != RC_OK)) {
         rc = refuse(e.msg);
+    }
+    if (rc == OCF_SUCCESS) {
+        rc = nobody_writes(&st);
     }
     if (rc == OCF_SUCCESS) {
         rc = restore_in(conn, ocf_now_ms() - began);

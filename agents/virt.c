@@ -79,26 +79,29 @@ int virt_find(virConnectPtr conn, const char *uuid, virDomainPtr *dom)
     return 1;
 }
 
-/* The kind of job that the domain is in (VIR_DOMAIN_JOB_OPERATION_*), or -1. */
-static int job(virDomainPtr dom)
+/*
+ * Both ends of a live migration are "paused, migrating": the target all along, the source in its last
+ * moments, or when its libvirtd restarted in them. The target's libvirt refuses to show its job; that is how
+ * it is told from the source.
+ */
+static bool is_incoming(virDomainPtr dom)
 {
     virTypedParameterPtr params = NULL;
     int n = 0, type = VIR_DOMAIN_JOB_NONE, op = -1;
 
-    if (virDomainGetJobStats(dom, &type, &params, &n, 0) == 0 && type != VIR_DOMAIN_JOB_NONE) {
-        (void)virTypedParamsGetInt(params, n, VIR_DOMAIN_JOB_OPERATION, &op);
+    if (virDomainGetJobStats(dom, &type, &params, &n, 0) < 0) {
+        return true;
     }
+    (void)virTypedParamsGetInt(params, n, VIR_DOMAIN_JOB_OPERATION, &op);
     virTypedParamsFree(params, n);
-    return op;
+    return op == VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN;
 }
 
 static enum virt_state paused(virDomainPtr dom, int reason)
 {
     switch (reason) {
     case VIR_DOMAIN_PAUSED_MIGRATION:
-        /* Both ends of a live migration look like this: the target all along, the source in its last moments.
-         */
-        return job(dom) == VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN ? VIRT_INCOMING : VIRT_PAUSED;
+        return is_incoming(dom) ? VIRT_INCOMING : VIRT_PAUSED;
     case VIR_DOMAIN_PAUSED_SAVE:
         return VIRT_SAVING;
     case VIR_DOMAIN_PAUSED_STARTING_UP:

@@ -2,10 +2,12 @@
 
 #include <libvirt/virterror.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/rc.h"
+#include "imagelock.h"
 #include "lock.h"
 #include "ocf.h"
 
@@ -171,10 +173,27 @@ int vm_refuse_other_starters(virConnectPtr conn)
     return rc;
 }
 
+int vm_fail_locked(const char *image)
+{
+    const char *disk = "a disk";
+
+    for (size_t i = 0; i < vm.domain.n_disks; i++) {
+        if (strcmp(vm.domain.disks[i].source, image) == 0) {
+            disk = vm.domain.disks[i].target;
+        }
+    }
+    ocf_say("conflict: image-lock %s", image);
+    return ocf_fail(
+        OCF_ERR_GENERIC,
+        "VM '%s': image lock conflict (C7): another process holds the lock of disk %s (%s), so the VM may "
+        "run elsewhere; find it by inventory on the other hosts; after a confirmed fence the dead host's "
+        "lock goes by itself, try again",
+        vm.name, disk, image);
+}
+
 int vm_fail_start(const char *what)
 {
-    const char *why = virt_why();
-    const char *path = strstr(why, "using the image ["), *disk = "a disk";
+    const char *why = virt_why(), *path = strstr(why, "using the image [");
     char image[512] = "";
 
     if (!strstr(why, "Failed to get ") || !strstr(why, "lock")) {
@@ -184,17 +203,27 @@ int vm_fail_start(const char *what)
         path += strlen("using the image [");
         (void)snprintf(image, sizeof image, "%.*s", (int)strcspn(path, "]"), path);
     }
-    for (size_t i = 0; i < vm.domain.n_disks; i++) {
-        if (strcmp(vm.domain.disks[i].source, image) == 0) {
-            disk = vm.domain.disks[i].target;
+    return vm_fail_locked(image);
+}
+
+int vm_check_exclusive(virDomainPtr dom)
+{
+    char *xml = virDomainGetXMLDesc(dom, 0);
+    struct domain live = {.n_disks = 0};
+    struct err e = ERR_INIT;
+    int rc = OCF_SUCCESS;
+
+    if (xml && domain_parse(xml, strlen(xml), "the running domain's XML", &live, &e) == RC_OK) {
+        for (size_t i = 0; i < live.n_disks && rc == OCF_SUCCESS; i++) {
+            const struct domain_disk *d = &live.disks[i];
+
+            if (d->writable && strcmp(d->type, "file") == 0 && *d->source &&
+                imagelock_is_exclusive(d->source) == 0) {
+                rc = vm_fail_locked(d->source);
+            }
         }
+        domain_fini(&live);
     }
-    ocf_say("conflict: image-lock %s", image);
-    return ocf_fail(OCF_ERR_GENERIC,
-                    "VM '%s': image lock conflict (C7): another process holds the lock of disk %s (%s), so "
-                    "the VM may run "
-                    "elsewhere; find it by inventory on the other hosts; after a confirmed fence the dead "
-                    "host's lock goes "
-                    "by itself, try again",
-                    vm.name, disk, image);
+    free(xml);
+    return rc;
 }

@@ -48,6 +48,12 @@ int vm_refuse_other_starters(virConnectPtr conn);
  * fence is the barrier, the lock the second wall).
  */
 int vm_fail_start(const char *what);
+int vm_fail_locked(const char *image);
+/*
+ * S8: after a resumption that QEMU itself does not refuse (see imagelock.h), whether it alone may write its
+ * images. OCF_SUCCESS also where the file system carries no locks; else fails with the conflict.
+ */
+int vm_check_exclusive(virDomainPtr dom);
 
 /* The actions, one file for each group: run.c, look.c, save.c, migrate.c, validate.c. OCF codes. */
 int run_start(void);
