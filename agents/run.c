@@ -1,8 +1,7 @@
 /* start, stop, resume, reset. */
-#include <libvirt/virterror.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
-#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -265,12 +264,10 @@ static void spent(void)
     const char *file = ocf_get("state_file");
     char meta[PATH_MAX];
 
-    if (file == NULL || *file != '/') {
-        return;
+    if (*file == '/' && snprintf(meta, sizeof meta, "%s.meta", file) < (int)sizeof meta) {
+        (void)unlink(file);
+        (void)unlink(meta);
     }
-    (void)snprintf(meta, sizeof meta, "%s.meta", file);
-    (void)unlink(file);
-    (void)unlink(meta);
 }
 
 static int resume(virDomainPtr dom)
