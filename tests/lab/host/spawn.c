@@ -35,12 +35,26 @@ static void forget_pid(const char *dir, pid_t pid)
     close(lock);
 }
 
+/* Only the host: this process must go on when the host is frozen. */
+static int join(const char *cgroup)
+{
+    char path[512];
+    int fd, rc;
+
+    snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    rc = fd >= 0 && write(fd, "0", 1) == 1 ? 0 : fail(path);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     pid_t child;
 
-    if (argc < 3) {
-        fprintf(stderr, "usage: lab-spawn HOST-DIR BOOT-SCRIPT ARG...\n");
+    if (argc < 4) {
+        fprintf(stderr, "usage: lab-spawn HOST-DIR CGROUP BOOT-SCRIPT ARG...\n");
         return 2;
     }
     if (unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWPID) < 0)
@@ -49,8 +63,9 @@ int main(int argc, char **argv)
     if (child < 0)
         return fail("fork");
     if (child == 0) {
-        execv(argv[2], argv + 2);
-        _exit(fail(argv[2]));
+        if (join(argv[2]) == 0)
+            execv(argv[3], argv + 3);
+        _exit(fail(argv[3]));
     }
     printf("%d\n", (int)child);
     fflush(stdout);

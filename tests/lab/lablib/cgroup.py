@@ -41,9 +41,12 @@ class Cgroup:
     def frozen(self):
         return self.path.exists() and self._event("frozen")
 
-    def freeze(self, on):
-        (self.path / "cgroup.freeze").write_text("1" if on else "0", encoding="ascii")
-        wait_until(f"{self.path.name} {'frozen' if on else 'thawed'}", lambda: self._event("frozen") == on, 5, 0.002)
+    def freeze(self):
+        (self.path / "cgroup.freeze").write_text("1", encoding="ascii")
+        wait_until(f"{self.path.name} is frozen", self.frozen, 5, 0.002)
+
+    def thaw(self):
+        (self.path / "cgroup.freeze").write_text("0", encoding="ascii")
 
     def destroy(self):
         """Kills every process in it and below, and removes it. Fine when it is gone already."""

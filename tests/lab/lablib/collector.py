@@ -145,6 +145,7 @@ def answer(listener, reply):
 
 
 def ask(path, question):
+    """Raises OSError when nobody answers: the program has died, see its log."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(10)
         connection.connect(str(path))

@@ -58,7 +58,7 @@ lab_collector={collector} lab_port={port} lab_dirty={dirty}</cmdline>
       <model type='virtio'/>
     </interface>
     <serial type='file'>
-      <source path='/var/log/{name}.console'/>
+      <source path='/var/log/{name}.console' append='on'/>
     </serial>
     <memballoon model='none'/>
   </devices>

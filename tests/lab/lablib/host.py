@@ -111,13 +111,14 @@ class Host:
             self._boot()
 
     def _boot(self):
-        command = [self.lab.tool("lab-spawn"), self.dir, HERE / "host/boot", self.lab.dir, self.name,
+        command = [self.lab.tool("lab-spawn"), self.dir, self.cgroup.path, HERE / "host/boot", self.lab.dir, self.name,
                    self.disk.device(), self.lab.tool("lab-init"), *self.lab.volume_devices()]
         self.cgroup.create()
+        self.cgroup.thaw()  # it may have been frozen when it died
         with open(self.dir / "console.log", "a", encoding="ascii") as console:
             spawn = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                      stderr=console, text=True, start_new_session=True, cwd="/",
-                                     env={"PATH": PATH, "LANG": "C.UTF-8"}, preexec_fn=self.cgroup.enter)
+                                     env={"PATH": PATH, "LANG": "C.UTF-8"}, preexec_fn=self.lab.outside.enter)
         pid = spawn.stdout.readline().strip()
         if not pid:
             raise LabError(f"{self.name} does not boot: see {self.dir}/console.log")
@@ -137,6 +138,14 @@ class Host:
         if cord:
             self.bmc.kill()
 
+    def freeze(self):
+        self.need_running()
+        self.cgroup.freeze()
+
+    def thaw(self):
+        self.need_running()
+        self.cgroup.thaw()
+
     def shutdown(self):
         """An orderly one: services stop in order, then the power goes off."""
         pid = self.pid()
@@ -145,13 +154,18 @@ class Host:
             wait_until(f"{self.name} shuts down", lambda: not self.pid(), 180)
         self._write("power", "off\n")
 
-    def _enter(self, command):
-        pid = self.pid()
-        if not pid:
+    def need_running(self):
+        if not self.pid():
             raise LabError(f"{self.name} is not running")
+
+    def need_awake(self):
+        self.need_running()
         if self.cgroup.frozen():
             raise LabError(f"{self.name} is frozen")
-        return ["nsenter", "--target", str(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd",
+
+    def _enter(self, command):
+        self.need_awake()
+        return ["nsenter", "--target", str(self.pid()), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd",
                 "--", *[str(word) for word in command]]
 
     def exec(self, command):
@@ -171,6 +185,7 @@ class Host:
 
     def init(self, *words):
         """One command to its PID 1, and the answer."""
+        self.need_awake()
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(5)
             sock.connect(str(self.file("/run/lab/init.sock")))
