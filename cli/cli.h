@@ -87,6 +87,8 @@ static inline bool cli_flag(const struct cli *c, const char *name)
  * Returns err->rc. */
 int cli_fail(struct cli *c, const struct err *err, const char *what, ...)
     __attribute__((format(printf, 3, 4)));
+/* Appends ": REASON" to "cannot VERB OBJECT 'NAME'". */
+void cli_reason(char *msg, size_t size, const char *reason);
 /* The same for an error made here. */
 int cli_refuse(struct cli *c, int rc, const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

@@ -191,8 +191,9 @@ static int confirm_removals(struct cli *c, const struct changes *d)
 
     for (unsigned i = 0; i < d->n && len < sizeof what; i++) {
         if (d->v[i].sign == '-') {
-            len += (size_t)snprintf(what + len, sizeof what - len, "%s%s %s", len ? ", " : "", d->v[i].object,
-                                    d->v[i].name);
+            len +=
+                (size_t)snprintf(what + len, sizeof what - len, "%s%s %s%s", len ? ", " : "", d->v[i].object,
+                                 d->v[i].name, d->v[i].text[0] ? " (and adds it anew)" : "");
         }
     }
     return len == 0 ? 0 : cli_confirm(c, "This removes %s.", what);

@@ -54,10 +54,10 @@ static void print_event(const struct cli *c, struct json_object *e)
                json_object_to_json_string_ext(e, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
         return;
     }
-    printf("%-8s  %6" PRId64 "  %-18s %s\n", out_when(out_text(e, "time")), out_int(e, "index"),
+    printf("%-8s  %6" PRId64 "  %-20s  %s\n", out_when(out_text(e, "time")), out_int(e, "index"),
            out_text(e, "kind"), out_is_null(e, "text") ? "" : out_text(e, "text"));
-    if (!out_is_null(e, "why")) {
-        printf("%18s  %s%-18s why: %s%s\n", "", "", "", out_text(e, "why"), "");
+    if (!out_is_null(e, "why") && strstr(out_text(e, "text"), out_text(e, "why")) == NULL) {
+        printf("%40swhy: %s\n", "", out_text(e, "why"));
     }
 }
 

@@ -149,6 +149,7 @@ static void diff_fences(struct changes *d, struct json_object *now, struct json_
         }
         if (n != NULL) {
             fence_remove(d, name);
+            say(&d->v[d->n - 1], "it differs: it is removed and added anew");
         }
         fence_add(d, name, w);
     }

@@ -46,20 +46,32 @@ static int fail(struct cli *c, const struct err *err, const char *msg)
     return err->rc;
 }
 
+/* "cannot remove VM 'web1': VM 'web1' is running" reads better as "…: it is running". */
+void cli_reason(char *msg, size_t size, const char *reason)
+{
+    size_t len = strlen(msg), subject = strcspn(reason, "'");
+
+    if (reason[subject] == '\'') {
+        subject += 1 + strcspn(reason + subject + 1, "'") + 1;
+    }
+    if (len > subject && subject < strlen(reason) && memcmp(msg + len - subject, reason, subject) == 0) {
+        (void)snprintf(msg + len, size - len, ": it%s", reason + subject);
+    } else {
+        (void)snprintf(msg + len, size - len, "%s%s", len ? ": " : "", reason);
+    }
+}
+
 int cli_fail(struct cli *c, const struct err *err, const char *what, ...)
 {
-    char msg[1024];
+    char msg[1024] = "";
     va_list ap;
-    int n = 0;
 
     if (what != NULL) {
         va_start(ap, what);
-        n = vsnprintf(msg, sizeof msg, what, ap);
+        (void)vsnprintf(msg, sizeof msg, what, ap);
         va_end(ap);
     }
-    if (n >= 0 && (size_t)n < sizeof msg) {
-        (void)snprintf(msg + n, sizeof msg - (size_t)n, "%s%s", n ? ": " : "", err->msg);
-    }
+    cli_reason(msg, sizeof msg, err->msg);
     return fail(c, err, msg);
 }
 

@@ -56,8 +56,9 @@ static void batch_error(struct batch *b, const char *name, const struct err *err
     if (b->rc == 0) {
         b->rc = err->rc;
     }
-    (void)snprintf(msg, sizeof msg, "cannot %s%s%s%s: %s", b->verb, name ? " '" : "", name ? name : "",
-                   name ? "'" : "", err->msg);
+    (void)snprintf(msg, sizeof msg, "cannot %s%s%s%s", b->verb, name ? " '" : "", name ? name : "",
+                   name ? "'" : "");
+    cli_reason(msg, sizeof msg, err->msg);
     if (!quiet(b)) {
         (void)cli_fail(b->c, err, "cannot %s%s%s%s", b->verb, name ? " '" : "", name ? name : "",
                        name ? "'" : "");
@@ -118,15 +119,19 @@ static void describe(struct json_object *op, char *out, size_t size)
     }
 }
 
+/* The reason of a failure stands in the error that follows; that of a part of a drain only here. */
 static void say_end(struct json_object *op, const char *indent)
 {
+    const char *state = out_text(op, "state");
     char what[256];
 
     describe(op, what, sizeof what);
-    printf("%s%s: %s%s%s after %s%s%s\n", indent, what, colour(state_colour(out_text(op, "state"))),
-           out_text(op, "state"), colour(COLOUR_NONE),
-           out_lasted(out_text(op, "started"), out_text(op, "ended")), out_is_null(op, "error") ? "" : ": ",
-           out_is_null(op, "error") ? "" : out_text(op, "error"));
+    printf("%s%s: %s%s%s after %s", indent, what, colour(state_colour(state)), state, colour(COLOUR_NONE),
+           out_lasted(out_text(op, "started"), out_text(op, "ended")));
+    if (indent[0] != '\0' && !out_is_null(op, "error")) {
+        printf(": %s", out_text(op, "error"));
+    }
+    printf("\n");
 }
 
 /* ---- the watch ---- */
@@ -199,6 +204,25 @@ static void say(struct watch *w, struct json_object *op, const char *indent)
     (void)fflush(stdout);
 }
 
+/* A VM that holds up a drain is named once. */
+static void say_blocked(struct watch *w, struct json_object *op)
+{
+    struct json_object *list = out_get(op, "blocked");
+
+    for (size_t i = 0; i < out_length(list) && !quiet(w->b); i++) {
+        struct json_object *o = json_object_array_get_idx(list, i);
+        char key[400];
+
+        (void)snprintf(key, sizeof key, "blocked %s %.300s", out_text(o, "vm"), out_text(o, "why"));
+        if (out_get(w->said, key) == NULL) {
+            wipe(w);
+            printf("  %s: %swaits%s: %s\n", out_text(o, "vm"), colour(COLOUR_YELLOW), colour(COLOUR_NONE),
+                   out_text(o, "why"));
+            (void)json_object_object_add(w->said, key, json_object_new_boolean(true));
+        }
+    }
+}
+
 static void say_parts(struct watch *w, struct json_object *op)
 {
     struct json_object *parts = out_get(op, "operations");
@@ -206,6 +230,7 @@ static void say_parts(struct watch *w, struct json_object *op)
     for (size_t i = 0; i < out_length(parts); i++) {
         say(w, json_object_array_get_idx(parts, i), "  ");
     }
+    say_blocked(w, op);
     say(w, op, "");
 }
 

@@ -656,6 +656,26 @@ static int check_volumes(struct call *c, const struct domain *d)
     return rc;
 }
 
+/* S8: QEMU's image locks would refuse the second writer, at the worst time. */
+static int check_disks(struct call *c, const struct domain *d)
+{
+    for (unsigned i = 0; i < d->disks; i++) {
+        for (unsigned v = 0; d->disk[i].writable && v < c->view.s->vms; v++) {
+            const struct vm *vm = c->view.s->vm[v];
+
+            for (unsigned k = 0; strcmp(vm->name, d->name) != 0 && k < vm->disks; k++) {
+                if (strcmp(vm->disk[k], d->disk[i].path) == 0) {
+                    (void)err_set(c->err, RC_REFUSED, "disk '%s' is a disk of VM '%s' already", vm->disk[k],
+                                  vm->name);
+                    err_hint(c->err, "two VMs must not write to one image: give it a copy of its own");
+                    return RC_REFUSED;
+                }
+            }
+        }
+    }
+    return 0;
+}
+
 static int c_vm_add(struct call *c, struct json_object **result)
 {
     struct domain *d = calloc(1, sizeof *d);
@@ -672,6 +692,7 @@ static int c_vm_add(struct call *c, struct json_object **result)
     if (rc == 0) {
         rc = check_settings(c);
         rc = rc != 0 ? rc : check_volumes(c, d);
+        rc = rc != 0 ? rc : check_disks(c, d);
         rc = rc != 0 ? rc : fill_domain(c, d);
         domain_fini(d);
     }

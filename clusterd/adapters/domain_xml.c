@@ -185,11 +185,10 @@ static int read_cpus(struct reader *r, const xmlNode *root)
 
 /* ---- name and uuid ---- */
 
-/* Puts text into the element `name` of the root; makes the element, as the first one, where there is none. */
+/* Puts text into the element `name` of the root; where there is none it is made, behind the VM's name. */
 static int put_element(struct reader *r, xmlNode *root, const char *name, const char *text)
 {
-    xmlNode *n = child(root, name);
-    xmlNode *first = root->children;
+    xmlNode *n = child(root, name), *before = child(root, "name");
 
     r->rewritten = true;
     if (n != NULL) {
@@ -200,8 +199,10 @@ static int put_element(struct reader *r, xmlNode *root, const char *name, const 
     if (n == NULL) {
         return err_set(r->err, RC_NO_MEMORY, "out of memory");
     }
-    if (first != NULL) {
-        (void)xmlAddPrevSibling(first, n);
+    if (before != NULL) {
+        (void)xmlAddNextSibling(before, n);
+    } else if (root->children != NULL) {
+        (void)xmlAddPrevSibling(root->children, n);
     } else {
         (void)xmlAddChild(root, n);
     }

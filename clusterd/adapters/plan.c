@@ -70,7 +70,13 @@ static bool has_row(const struct plan *p, const char *vm)
 
 static int apply(struct plan *p, struct event *e, struct applied *out)
 {
-    e->seq = 0; /* never a repeat */
+    const struct node *self = state_node(p->s, p->world.self);
+
+    if (event_who(e->kind) == 'C' && self != NULL) { /* as the next request of this node */
+        e->origin = self->id;
+        e->session = self->session;
+        e->seq = self->seq + 1;
+    }
     e->time_ms = p->s->time_ms;
     core_apply(p->s, e, p->s->term, p->s->index + 1, out);
     return out->rc;
@@ -116,25 +122,6 @@ static void note(struct plan *p, const struct event *e)
     }
 }
 
-/* What still stands on a drained node is blocked: `explain` has the reason behind "waits: ". */
-static void note_blocked(struct plan *p, const struct vm *vm)
-{
-    struct buf b = BUF_INIT;
-    char why[TEXT_SIZE] = "it is blocked";
-    const char *at;
-
-    if (core_explain_vm(p->s, &p->world, vm->name, &b) == 0) {
-        buf_u8(&b, 0);
-        at = b.failed ? NULL : strstr((const char *)b.data, "\nwaits: ");
-        if (at != NULL) {
-            at += strlen("\nwaits: ");
-            (void)snprintf(why, sizeof why, "%.*s", (int)strcspn(at, "\n"), at);
-        }
-    }
-    buf_fini(&b);
-    add_row(p, vm->name, vm->owner, 0, NULL, why);
-}
-
 struct json_object *plan_finish(struct plan *p, node_set drained)
 {
     for (int round = 0; round < ROUNDS_MAX; round++) {
@@ -156,9 +143,11 @@ struct json_object *plan_finish(struct plan *p, node_set drained)
     }
     for (unsigned i = 0; i < p->s->vms; i++) {
         const struct vm *vm = p->s->vm[i];
+        char why[TEXT_SIZE];
 
         if (vm->owner != 0 && (drained & NODE_BIT(vm->owner)) != 0 && !has_row(p, vm->name)) {
-            note_blocked(p, vm);
+            view_waits(p->s, &p->world, vm, why);
+            add_row(p, vm->name, vm->owner, 0, NULL, why[0] ? why : "it is blocked");
         }
     }
     return json_object_get(p->rows);

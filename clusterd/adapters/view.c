@@ -147,6 +147,24 @@ static struct json_object *settings(const struct option_row *rows, unsigned n, c
     return o;
 }
 
+void view_waits(const struct state *s, const struct world *w, const struct vm *vm, char why[TEXT_SIZE])
+{
+    static const char mark[] = "\nwaits: "; /* explain's own line */
+    struct buf b = BUF_INIT;
+    const char *at;
+
+    why[0] = '\0';
+    if (core_explain_vm(s, w, vm->name, &b) == 0) {
+        buf_u8(&b, 0);
+        at = b.failed ? NULL : strstr((const char *)b.data, mark);
+        if (at != NULL) {
+            at += strlen(mark);
+            (void)snprintf(why, TEXT_SIZE, "%.*s", (int)strcspn(at, "\n"), at);
+        }
+    }
+    buf_fini(&b);
+}
+
 /* ---- operations ---- */
 
 static struct json_object *progress(const struct view *v, const struct op *op)
@@ -187,6 +205,30 @@ static struct json_object *children(const struct view *v, const struct op *op)
     return list;
 }
 
+/* The VMs that hold a drain up, and why. */
+static struct json_object *blocked(const struct view *v, const struct op *op)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (unsigned i = 0; i < v->s->vms && op->state < OPS_DONE; i++) {
+        const struct vm *vm = v->s->vm[i];
+        struct json_object *o;
+        char why[TEXT_SIZE];
+
+        if (vm->owner != op->node || vm->op != 0 || vm->job != 0) {
+            continue;
+        }
+        view_waits(v->s, &v->world, vm, why);
+        if (why[0] != '\0') {
+            o = json_object_new_object();
+            put_text(o, "vm", vm->name);
+            put_text(o, "why", why);
+            (void)json_object_array_add(list, o);
+        }
+    }
+    return list;
+}
+
 struct json_object *view_operation(const struct view *v, const struct op *op, bool full)
 {
     struct json_object *o = json_object_new_object();
@@ -207,8 +249,9 @@ struct json_object *view_operation(const struct view *v, const struct op *op, bo
     put_id(o, "parent", op->parent);
     put_text(o, "by", op->by);
     put_text(o, "why", op->why);
-    if (full) {
+    if (full && (op->kind == OP_DRAIN || op->kind == OP_RESUME)) {
         put(o, "operations", children(v, op));
+        put(o, "blocked", op->kind == OP_DRAIN ? blocked(v, op) : json_object_new_array());
     }
     return o;
 }
@@ -509,30 +552,71 @@ static void unclean_problem(const struct view *v, const struct node *n, struct j
             wait, waiting);
 }
 
+static const char *names_text(const struct view *v, node_set set, char *out, size_t size)
+{
+    size_t len = 0;
+
+    out[0] = '\0';
+    for (uint32_t id = 1; id <= NODES_MAX && len < size; id++) {
+        const struct node *n = state_node(v->s, id);
+
+        if ((set & NODE_BIT(id)) != 0 && n != NULL) {
+            len += (size_t)snprintf(out + len, size - len, "%s%s", len ? ", " : "", n->name);
+        }
+    }
+    return out;
+}
+
 static void node_problems(const struct view *v, struct json_object *list)
 {
+    node_set unfenced = 0;
+    char names[400];
+
     for (uint32_t id = 1; id <= NODES_MAX; id++) {
         const struct node *n = state_node(v->s, id);
-        char hint[160];
 
         if (n == NULL) {
             continue;
         }
+        unfenced |= n->state == NODE_ONLINE && !has_fence_device(v->s, id) ? NODE_BIT(id) : 0;
         if (n->state == NODE_UNCLEAN) {
             unclean_problem(v, n, list);
         } else if (n->state == NODE_GRACE) {
             problem(list, n->name, "look at its clusterd: systemctl status clusterd",
                     "node '%s' has lost its clusterd: its VMs run on, and are left alone until it is back",
                     n->name);
+        } else if (n->state == NODE_OFFLINE && n->fenced) {
+            problem(list, n->name, "find out why it was lost, then switch it on",
+                    "node '%s' was fenced, and is switched off", n->name);
         } else if (n->state == NODE_JOINING) {
             problem(list, n->name, NULL, "node '%s' is joining: what it runs is not known yet", n->name);
         }
-        if (n->state == NODE_ONLINE && !has_fence_device(v->s, id)) {
-            (void)snprintf(hint, sizeof hint, "clusterctl fence add NAME --agent fence_ipmilan --nodes %s …",
-                           n->name);
-            problem(list, n->name, hint, "node '%s' has no fence device: if it is lost, its VMs stay down",
-                    n->name);
-        }
+    }
+    if (unfenced != 0) {
+        problem(list, v->s->cluster, "clusterctl fence add --help",
+                "no fence device reaches %s: what is lost there stays down",
+                names_text(v, unfenced, names, sizeof names));
+    }
+}
+
+/* A VM that is not as it is wanted and does not get there by itself at once. What is on a lost node is that
+ * node's problem. */
+static void vm_problem(const struct view *v, const struct vm *vm, struct json_object *list)
+{
+    const char *state = vm_state_key(v->s, vm);
+    const struct node *owner = state_node(v->s, vm->owner);
+    bool leaving = owner != NULL && owner->mode == MODE_DRAINING;
+    char hint[160], why[TEXT_SIZE];
+
+    if (vm->op != 0 || vm->job != 0 || strcmp(state, "unknown") == 0 ||
+        (!leaving && (vm->wanted != WANT_RUNNING || strcmp(state, "running") == 0))) {
+        return;
+    }
+    view_waits(v->s, &v->world, vm, why);
+    if (why[0] != '\0' || vm->error[0] != '\0') {
+        (void)snprintf(hint, sizeof hint, "clusterctl explain vm %s", vm->name);
+        problem(list, vm->name, hint, "VM '%s' is %s%s: %s", vm->name, state,
+                leaving ? ", and cannot leave its node" : "", why[0] != '\0' ? why : vm->error);
     }
 }
 
@@ -543,24 +627,27 @@ static void object_problems(const struct view *v, struct json_object *list)
         node_set missing = nodes_online(v->s) & ~vol->online;
 
         if (missing != 0 && !vol->removing) {
-            struct json_object *names = node_names(v, missing);
+            char names[400];
 
             problem(list, vol->name, NULL, "volume '%s' is not on %s%s%s", vol->name,
-                    json_object_to_json_string_ext(names, JSON_C_TO_STRING_PLAIN), vol->error[0] ? ": " : "",
-                    vol->error);
-            json_object_put(names);
+                    names_text(v, missing, names, sizeof names), vol->error[0] ? ": " : "", vol->error);
         }
     }
     for (unsigned i = 0; i < v->s->vms; i++) {
         const struct vm *vm = v->s->vm[i];
-        const char *state = vm_state_key(v->s, vm);
-        char hint[160];
+        vm_problem(v, vm, list);
+    }
+}
 
-        (void)snprintf(hint, sizeof hint, "clusterctl explain vm %s", vm->name);
-        if (vm->wanted == WANT_RUNNING && strcmp(state, "running") != 0 && vm->error[0] != '\0') {
-            problem(list, vm->name, hint, "VM '%s' is %s: %s", vm->name, state, vm->error);
+/* Some node is not there yet. */
+static bool incomplete(const struct state *s)
+{
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        if (state_node(s, id) != NULL && state_node(s, id)->state != NODE_ONLINE) {
+            return true;
         }
     }
+    return false;
 }
 
 static struct json_object *problems(const struct view *v)
@@ -572,7 +659,7 @@ static struct json_object *problems(const struct view *v)
                 "no quorum: %s; commands are refused, and "
                 "what is shown here may be old",
                 v->problem);
-    } else if (v->s->startup) {
+    } else if (v->s->startup && incomplete(v->s)) {
         problem(list, v->s->cluster, NULL, "the cluster has just started: absent nodes get time to come");
     }
     node_problems(v, list);

@@ -38,6 +38,9 @@ struct json_object *view_operation(const struct view *v, const struct op *op, bo
 struct json_object *view_fence(const struct view *v, const struct fence_device *f, bool secrets);
 struct json_object *view_event(const struct history_row *row);
 
+/* What a VM waits for, in one line; empty when it waits for nothing. */
+void view_waits(const struct state *s, const struct world *w, const struct vm *vm, char why[TEXT_SIZE]);
+
 /* "2026-01-01T00:00:00.000Z" */
 void view_time(int64_t ms, char out[32]);
 
