@@ -35,7 +35,7 @@ def check(condition, what):
 
 
 class Guest:
-    """A test guest and, for the time before clusterd, its handling by hand with virsh."""
+    """A test guest and its handling by hand with virsh; with clusterd, clusterctl does that (Trial.ctl)."""
 
     def __init__(self, lab, name, **options):
         self.lab, self.name = lab, name
@@ -94,6 +94,25 @@ class Trial:
         """clusterctl --json on a node, parsed."""
         return cluster.ctl(self.host(node), *words, **options)
 
+    def need_clusterd(self):
+        """Skips the test when the build has none."""
+        if not self.lab.clusterd:
+            print("skipped: the build has no clusterd", flush=True)
+            sys.exit(77)
+
+    def vm(self, name, node="node1"):
+        """The VM's element of `status`, or {} while NODE does not answer."""
+        return self._element("vms", name, node)
+
+    def node(self, name, node="node1"):
+        return self._element("nodes", name, node)
+
+    def _element(self, kind, name, node):
+        for element in self.ctl("status", node=node, check=False).get(kind, []):
+            if element["name"] == name:
+                return element
+        return {}
+
     def __enter__(self):
         self.lab.up(*self.options)
         self.note("the lab is up")
@@ -105,7 +124,7 @@ class Trial:
                 self._verdict()
         except (AssertionError, LabError) as late:
             kind, error = type(late), late
-        if kind is not None:
+        if kind not in (None, SystemExit):
             self._keep_logs()
             print(f"FAILED: {error if kind in (AssertionError, LabError) else repr(error)}", flush=True)
         if not os.environ.get("LAB_KEEP"):
