@@ -85,12 +85,14 @@ static bool holds_vms(const struct shell *sh)
 static void leave_consider(struct shell *sh)
 {
     struct journal_event resign = {.type = JOURNAL_EV_RESIGN};
+    bool left =
+        sh->left_proposed && shell_self(sh) == NULL; /* it is committed: nothing of us counts any more */
     struct event e;
 
     if (!sh->leaving || sh->may_exit) {
         return;
     }
-    if (sh->now < sh->leave_ms && journal_is_open(sh->j)) {
+    if (!left && sh->now < sh->leave_ms && journal_is_open(sh->j)) {
         if (sh->runs != NULL || sh->queue != NULL || !shell_current(sh)) {
             return;
         }

@@ -154,6 +154,10 @@ static int start_vm_job(struct shell *sh, struct run *r)
         event_put(&param, "migration_uri", sh->cfg.migration_uri);
         if (r->job.flags & EVF_PAUSED) {
             event_put(&param, "migrate_paused", "1");
+        } else {
+            /* libvirt knows few file systems as shared. The cluster has seen that these are: a lock that one
+             * end held was refused at the other (C5). */
+            event_put(&param, "migrate_unsafe", "1");
         }
     }
     return run_vm_agent(sh, r, vm, actions[r->job.kind], r->job.timeout_ms, &param);

@@ -185,6 +185,27 @@ static void describe_command(const struct state *s, const struct event *e, char 
     }
 }
 
+/* Before it is applied, when its job is still known; else by its number. */
+static void describe_result(const struct state *s, const struct event *e, char *out, size_t size)
+{
+    const struct job *j = state_job(s, e->id);
+    bool of_vm = j && j->kind >= JOB_START && j->kind <= JOB_PROBE;
+    char what[NAME_SIZE + 48], end[32] = "done";
+
+    if (j) {
+        text_format(what, sizeof what, "%s '%s'", job_kind_key(j->kind), j->subject);
+        if (e->num != 0) {
+            text_format(end, sizeof end, "failed (%lld)", (long long)e->num);
+        }
+    } else {
+        text_format(what, sizeof what, "job %llu", (unsigned long long)e->id);
+        text_format(end, sizeof end, "ended with %llu", (unsigned long long)e->num);
+    }
+    text_format(out, size, "%s on node '%s' %s%s%s%s%s", what, node_name(s, e->node), end,
+                of_vm || !j ? ", VM " : "", of_vm || !j ? obs_key(e->obs) : "", e->text ? ": " : "",
+                e->text ? e->text : "");
+}
+
 void core_describe(const struct state *s, const struct event *e, char *out, size_t size)
 {
     switch (event_who(e->kind)) {
@@ -197,9 +218,7 @@ void core_describe(const struct state *s, const struct event *e, char *out, size
     if (e->kind == EV_JOB) {
         describe_job(s, e, out, size);
     } else if (e->kind == EV_JOB_RESULT) {
-        text_format(out, size, "job %llu on node '%s' ended with %llu, VM %s%s%s", (unsigned long long)e->id,
-                    node_name(s, e->node), (unsigned long long)e->num, obs_key(e->obs), e->text ? ": " : "",
-                    e->text ? e->text : "");
+        describe_result(s, e, out, size);
     } else if (e->kind == EV_INVENTORY) {
         text_format(out, size, "inventory of node '%s': %u VMs%s", node_name(s, e->node), e->kvs,
                     (e->flags & EVF_COMPLETE) != 0 ? ", complete" : "");
@@ -211,10 +230,10 @@ void core_describe(const struct state *s, const struct event *e, char *out, size
                     op_state_key(e->num < OPS_STATES ? (enum op_state)e->num : OPS_DONE), e->text ? ": " : "",
                     e->text ? e->text : "");
     } else if (e->kind == EV_OPEN) {
-        text_format(out, size, "term %llu is open, coordinator is node %u", (unsigned long long)s->term,
+        text_format(out, size, "term %llu is open, coordinator is node %u", (unsigned long long)e->num,
                     e->origin);
     } else if (e->kind == EV_NODE_UP) {
-        text_format(out, size, "node '%s' is up", node_name(s, e->node));
+        text_format(out, size, "node '%s' is up", event_get(e, "name") ? event_get(e, "name") : "?");
     } else {
         text_format(out, size, "%s%s%s%s%s", event_key(e->kind), e->subject[0] ? " " : "", e->subject,
                     e->node ? " node " : "", e->node ? node_name(s, e->node) : "");
