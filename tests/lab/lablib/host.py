@@ -36,6 +36,9 @@ security_driver = "none"
 namespaces = []
 """
 
+# Between real hosts a migration goes through ssh; plain TCP is for the lab only.
+CLUSTERD_CONF = "migration_uri = qemu+tcp://%s/system\n"
+
 # name, restarted after a death, says READY=1, after, command
 SERVICES = """corosync no yes - /usr/sbin/corosync -f
 virtlogd yes no - /usr/sbin/virtlogd
@@ -67,6 +70,7 @@ class Host:
         self._write("conf/corosync.conf", self.lab.corosync_conf())
         self._write("conf/libvirtd.conf", LIBVIRTD_CONF.format(uuid=uuid.uuid4()))
         self._write("conf/qemu.conf", QEMU_CONF)
+        self._write("conf/clusterd.conf", CLUSTERD_CONF)
         self._write("conf/services", self._services())
         if not self.lab.kvm:
             self._write("conf/no-kvm", "")
