@@ -49,6 +49,8 @@ struct op *op_new(struct apply *a, enum op_kind kind, const char *subject);
 /* apply_command.c */
 int apply_command(struct apply *a);
 
+/* What was seen of a VM where it has a claim. */
+void claim_seen(struct vm *vm, struct claim *c, enum obs_state obs);
 /* Takes a VM's claim on a node away: committed evidence says that nothing of it exists there (C1). */
 void claim_drop(struct vm *vm, uint32_t node);
 /* Ends what was in flight for VMs on a node whose daemon or host is gone; the claims stay. */

@@ -292,9 +292,20 @@ static void result_save(struct apply *a, struct vm *vm, const struct job *j)
     }
 }
 
+/*
+ * S7: a consumed state is spent once the VM runs again, whoever saw it first: the result of the resume may be
+ * lost with its daemon, and a later inventory or probe tells.
+ */
+void claim_seen(struct vm *vm, struct claim *c, enum obs_state obs)
+{
+    c->obs = obs;
+    if (obs == OBS_RUNNING && vm->saved.consumed) {
+        memset(&vm->saved, 0, sizeof vm->saved);
+    }
+}
+
 static void result_runs(struct vm *vm)
 {
-    memset(&vm->saved, 0, sizeof vm->saved); /* S7: it runs again, so its saved state is spent */
     vm->tries = 0;
     vm->error[0] = '\0';
 }
@@ -313,7 +324,7 @@ static void result_vm(struct apply *a, struct vm *vm, const struct job *j)
         result_save(a, vm, j);
     }
     if (c != NULL) {
-        c->obs = a->e->obs;
+        claim_seen(vm, c, a->e->obs);
         if (a->e->obs == OBS_ABSENT) {
             claim_drop(vm, j->node); /* C1: the agent has ended, and this is what it left */
         }

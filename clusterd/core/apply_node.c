@@ -95,6 +95,26 @@ void node_doubt_claims(struct apply *a, uint32_t node)
     }
 }
 
+static void nodes_try_online(struct apply *a)
+{
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        node_try_online(a, &a->s->node[id]);
+    }
+}
+
+/* The fence agents that an earlier daemon of this node left behind have ended (N1). */
+static void drop_orphans(struct apply *a, uint32_t node)
+{
+    for (unsigned i = 0; i < a->s->jobs;) {
+        if (a->s->job[i].node == node && a->s->job[i].orphan) {
+            state_remove_job(a->s, &a->s->job[i]);
+        } else {
+            i++;
+        }
+    }
+    nodes_try_online(a);
+}
+
 void node_down(struct apply *a, struct node *n, bool fenced)
 {
     n->state = NODE_OFFLINE;
@@ -107,6 +127,7 @@ void node_down(struct apply *a, struct node *n, bool fenced)
     n->error[0] = '\0';
     node_drop_jobs(a, n->id, false);
     node_drop_claims(a, n->id);
+    nodes_try_online(a); /* the fences that it carried out are over */
 }
 
 void node_try_online(struct apply *a, struct node *n)
@@ -166,14 +187,7 @@ int apply_node_up(struct apply *a)
     node_drop_jobs(a, n->id, true);
     if (new_boot) {
         node_drop_claims(a, n->id); /* N1: a new boot id proves that its old VMs are gone */
-        for (unsigned i = 0; i < a->s->jobs;) {
-            /* and so are the fence agents that it ran */
-            if (a->s->job[i].node == n->id && a->s->job[i].orphan) {
-                state_remove_job(a->s, &a->s->job[i]);
-            } else {
-                i++;
-            }
-        }
+        drop_orphans(a, n->id);     /* and so are the fence agents that it ran */
     } else {
         node_doubt_claims(a, n->id);
     }
@@ -260,7 +274,7 @@ static void inventory_claim(struct apply *a, struct node *n, struct vm *vm, stru
         how = "absent";
     }
     obs = strcmp(how, "shutdown") == 0 ? OBS_ABSENT : obs_from_key(how);
-    c->obs = obs;
+    claim_seen(vm, c, obs);
     if (obs == OBS_ABSENT) {
         claim_drop(vm, n->id); /* C1: its own definite inventory with no job in flight */
         vm->changed = a->index;
@@ -319,19 +333,7 @@ int apply_inventory(struct apply *a)
     }
     if ((e->flags & EVF_COMPLETE) != 0 && e->num == a->s->term) {
         n->inventory_term = e->num;
-        for (unsigned i = 0; i < a->s->jobs;) {
-            struct job *j = &a->s->job[i];
-            uint32_t to = j->to;
-
-            if (j->node == n->id && j->orphan) {
-                state_remove_job(a->s, j); /* complete: no fence agent of an earlier daemon lives there */
-                if (state_node(a->s, to) != NULL) {
-                    node_try_online(a, state_node(a->s, to));
-                }
-            } else {
-                i++;
-            }
-        }
+        drop_orphans(a, n->id); /* complete: no fence agent of an earlier daemon lives there */
         node_try_online(a, n);
     }
     return 0;

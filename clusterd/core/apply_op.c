@@ -105,6 +105,11 @@ int apply_op_end(struct apply *a)
             vm->home = 0;
         }
     }
+    for (unsigned i = 0; o->kind == OP_RESUME && i < a->s->vms; i++) {
+        if (a->s->vm[i]->home == o->node) {
+            a->s->vm[i]->home = 0; /* back, or it stays where it is */
+        }
+    }
     op_finish(a, o, (enum op_state)a->e->num, a->e->text);
     return 0;
 }

@@ -390,8 +390,16 @@ static void decide_drain(struct decide *d, const struct op *o)
 
 static void decide_resume(struct decide *d, const struct op *o)
 {
+    const struct node *n = state_node(d->s, o->node);
+
+    if (n == NULL || n->state == NODE_UNCLEAN || n->state == NODE_OFFLINE) {
+        end_op(d, o, OPS_FAILED, "the node was lost");
+        return;
+    }
     for (unsigned i = 0; i < d->s->vms; i++) {
-        if (d->s->vm[i]->home == o->node) {
+        const struct vm *vm = d->s->vm[i];
+
+        if (vm->home == o->node && (vm->owner != o->node || vm->op != 0)) {
             return;
         }
     }

@@ -428,6 +428,10 @@ static void assign(struct decide *d, const struct vm *vm, const struct op *o, ui
         }
         return;
     }
+    if (o == NULL && to == vm->owner) {
+        decide_note(d, "it is off and stays where it was: %s", why);
+        return;
+    }
     e = decide_emit(d, EV_ASSIGN, "it is off, so only its owner changes; %s", why);
     if (e != NULL) {
         e->to = to;
@@ -554,9 +558,7 @@ static void go_home(struct decide *d, const struct vm *vm, const struct op *resu
     bool soon = false;
 
     if (vm->claims == 0) {
-        if (vm->wanted != WANT_RUNNING) {
-            assign(d, vm, NULL, 0, resume->node, resume->id);
-        }
+        assign(d, vm, NULL, 0, resume->node, resume->id);
         return;
     }
     if (!place_fits(d, vm, resume->node, &p, &soon, why)) {
@@ -588,6 +590,13 @@ static bool owner_soon(const struct decide *d, const struct vm *vm)
     bool soon = false;
 
     return state_node(d->s, vm->owner) != NULL && !place_fits(d, vm, vm->owner, &p, &soon, why) && soon;
+}
+
+/* The cluster starts it again by itself when it is gone. */
+static bool comes_back(const struct vm *vm)
+{
+    return vm->wanted == WANT_RUNNING && vm->set.priority != PRIO_NONE &&
+           vm->restarts <= vm->set.restart_limit && vm->tries <= vm->set.restart_limit;
 }
 
 /* Wanted running, and nowhere. */
@@ -636,7 +645,7 @@ static void without_op(struct decide *d, const struct vm *vm)
         }
     }
     o = vm->home != 0 && vm->home != vm->owner ? node_op(d, vm->home, OP_RESUME) : NULL;
-    if (o != NULL && !vm->wait) {
+    if (o != NULL && !vm->wait && (vm->claims != 0 || !comes_back(vm))) { /* else it is started first */
         go_home(d, vm, o);
         return;
     }
@@ -646,8 +655,10 @@ static void without_op(struct decide *d, const struct vm *vm)
         }
         return;
     }
-    if (vm->wanted == WANT_RUNNING && c->obs == OBS_PAUSED && vm->saved.tag != 0 && !vm->wait) {
-        (void)begin_op(d, vm, OP_START, 0, c->node, c->node, "it was restored and still stands paused");
+    if (vm->wanted == WANT_RUNNING && c->obs == OBS_PAUSED && !vm->wait) {
+        (void)begin_op(d, vm, OP_START, 0, c->node, c->node,
+                       vm->saved.tag != 0 ? "it was restored and still stands paused"
+                                          : "S6: it stands paused, and exists nowhere else");
     } else if ((vm->wanted == WANT_STOPPED || vm->wanted == WANT_SAVED) && !vm->wait &&
                vm->tries <= vm->set.restart_limit) {
         (void)begin_op(d, vm, OP_STOP, 0, c->node, 0, "it runs though it is wanted stopped");
