@@ -239,6 +239,9 @@ void inventory_start(struct shell *sh)
     }
     param[0].value = (char *)(uintptr_t)sh->cfg.hypervisor;
     param[1].value = (char *)(uintptr_t)sh->cfg.agent_lock_dir;
+    if (quorum_ending(sh)) { /* S2 cannot wait for a libvirt that hangs */
+        spec.timeout_ms = sh->st->opt.no_quorum_timeout_ms / 10;
+    }
     spec.id = r->id = ++sh->run_id;
     spec.param = param;
     spec.params = 2;

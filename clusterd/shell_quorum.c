@@ -48,6 +48,17 @@ static void stop(struct shell *sh, const struct vm *vm)
     }
 }
 
+/* Something of ours is at work on it already; in the last stage only what is as forceful counts. */
+static bool is_ending(const struct shell *sh, const struct vm *vm)
+{
+    for (const struct run *r = sh->runs; r != NULL; r = r->next) {
+        if (strcmp(r->uuid, vm->uuid) == 0 && (r->force || !sh->quorum.forced)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void quorum_inventory(struct shell *sh, const struct inventory *inv)
 {
     uint32_t pause = sh->st->opt.no_quorum_timeout_ms / 40;
@@ -59,13 +70,13 @@ void quorum_inventory(struct shell *sh, const struct inventory *inv)
     for (unsigned i = 0; i < sh->st->vms; i++) {
         const struct vm *vm = sh->st->vm[i];
 
-        /* Nothing could be learnt: what the state says is here is killed at the end, blindly. */
+        /* Where nothing could be learnt, what the state says is here is killed in the end, blindly. */
         if (inv != NULL ? shell_inventory_obs(inv, vm->uuid) == OBS_ABSENT
                         : !sh->quorum.forced || vm_claim(vm, sh->cfg.self) == NULL) {
             continue;
         }
         any = true;
-        if (run_of_vm(sh, vm->uuid) == NULL) {
+        if (!is_ending(sh, vm)) {
             stop(sh, vm);
         }
     }
@@ -77,12 +88,13 @@ void quorum_inventory(struct shell *sh, const struct inventory *inv)
 static void force(struct shell *sh)
 {
     sh->quorum.forced = true;
-    sh->quorum.look_ms = sh->now;
     for (struct run *r = sh->runs; r != NULL; r = r->next) {
-        if (r->uuid[0] != '\0' && !r->force) {
+        if (r->uuid[0] != '\0' || r->purpose == RUN_INVENTORY) {
             sh->p.run.cancel(sh->p.run.ctx, r->id);
         }
     }
+    quorum_inventory(sh, NULL); /* waits for nobody's word */
+    sh->quorum.look_ms = sh->now;
 }
 
 void quorum_consider(struct shell *sh)

@@ -10,13 +10,14 @@
 
 #include "sim.h"
 
-#define EVENTS_MAX 5000000
+#define EVENTS_MAX   5000000
 #define FAILURES_MAX 20
-#define JOBS_MAX 64
+#define JOBS_MAX     64
 
 struct sim sim;
 
-/* ------------------------------------------------------------------------------------------------- drawing */
+/* ------------------------------------------------------------------------------------------------- drawing
+ */
 
 /* SplitMix64 (Steele, Lea, Flood 2014). */
 static uint64_t next_random(void)
@@ -45,7 +46,8 @@ bool chance(unsigned permille)
 
 bool chaos(void)
 {
-    return sim.phase == PHASE_CHAOS || (sim.phase == PHASE_SETUP && sim.early_faults);
+    return sim.phase == PHASE_CHAOS ||
+           (sim.phase == PHASE_SETUP && sim.early_faults && sim.now < 40 * SECOND);
 }
 
 void trace(const char *fmt, ...)
@@ -76,7 +78,8 @@ void fail(const char *fmt, ...)
     trace("FAILED: %s", sim.failure);
 }
 
-/* -------------------------------------------------------------------------------------------- the event queue */
+/* -------------------------------------------------------------------------------------------- the event
+ * queue */
 
 static bool before(const struct item *a, const struct item *b)
 {
@@ -116,7 +119,8 @@ static struct item pop(void)
     return top;
 }
 
-/* ------------------------------------------------------------------------------------------------- one seed */
+/* ------------------------------------------------------------------------------------------------- one seed
+ */
 
 static void tick(struct host *h)
 {
@@ -233,6 +237,9 @@ static void run_seed(uint64_t seed, bool traced)
             fail("it does not come to rest");
         }
     }
+    if (sim.failed && traced) {
+        check_explain();
+    }
     for (int i = 0; i < sim.n; i++) {
         host_fini(&sim.hosts[i]);
     }
@@ -241,7 +248,8 @@ static void run_seed(uint64_t seed, bool traced)
     free(sim.heap);
 }
 
-/* ------------------------------------------------------------------------------------------------ many seeds */
+/* ------------------------------------------------------------------------------------------------ many seeds
+ */
 
 struct record {
     uint64_t seed;
@@ -388,7 +396,8 @@ static int run_range(uint64_t first, uint64_t last, unsigned jobs)
     seconds = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
     print_stats(&sum);
     printf("sim: seeds %llu to %llu: %u failed, %.1f seeds/s, %.0f events/s\n", (unsigned long long)first,
-           (unsigned long long)last, failures, (double)(last - first + 1) / seconds, (double)sum.events / seconds);
+           (unsigned long long)last, failures, (double)(last - first + 1) / seconds,
+           (double)sum.events / seconds);
     return failures ? 1 : 0;
 }
 

@@ -15,11 +15,11 @@
 
 #include "clusterd/shell_internal.h"
 
-#define HOSTS_MAX 9
-#define VMS_MAX 64
+#define HOSTS_MAX   9
+#define VMS_MAX     64
 #define VOLUMES_MAX 4
-#define SECOND UINT64_C(1000000) /* simulated time is in microseconds */
-#define MS UINT64_C(1000)
+#define SECOND      UINT64_C(1000000) /* simulated time is in microseconds */
+#define MS          UINT64_C(1000)
 
 /* How often what happened: printed, so that one sees what a run of seeds has covered. */
 #define STATS(X)                                                                                             \
@@ -84,21 +84,21 @@ struct stats {
 /* ------------------------------------------------------------------------------------------------- events */
 
 enum item_type {
-    ITEM_NET,     /* the head of a host's queue is due */
-    ITEM_QUORUM,  /* a ring's quorum notice reaches a host; a: ring, b: quorate */
-    ITEM_REFORM,  /* the membership protocol finds out who is there */
-    ITEM_TICK,    /* a daemon's deadline */
-    ITEM_AGENT,   /* an agent's next step; a: its uid */
-    ITEM_CLEAN,   /* a target's libvirt ends an abandoned incoming half; a: VM, b: its life */
-    ITEM_POWER,   /* a host is switched on; a: its power count */
-    ITEM_DAEMON,  /* a daemon is started; a: the host's power count */
-    ITEM_RESUME,  /* a paused host goes on */
+    ITEM_NET,    /* the head of a host's queue is due */
+    ITEM_QUORUM, /* a ring's quorum notice reaches a host; a: ring, b: quorate */
+    ITEM_REFORM, /* the membership protocol finds out who is there */
+    ITEM_TICK,   /* a daemon's deadline */
+    ITEM_AGENT,  /* an agent's next step; a: its uid */
+    ITEM_CLEAN,  /* a target's libvirt ends an abandoned incoming half; a: VM, b: its life */
+    ITEM_POWER,  /* a host is switched on; a: its power count */
+    ITEM_DAEMON, /* a daemon is started; a: the host's power count */
+    ITEM_RESUME, /* a paused host goes on */
     ITEM_RESUME_DAEMON,
     ITEM_LIBVIRT, /* libvirt is back */
     ITEM_FAULT,
     ITEM_OPERATOR,
-    ITEM_HEAL,    /* a partition ends; a: its number */
-    ITEM_LOOK,    /* checks that need time */
+    ITEM_HEAL, /* a partition ends; a: its number */
+    ITEM_LOOK, /* checks that need time */
 };
 
 struct item {
@@ -108,7 +108,8 @@ struct item {
     uint64_t a, b;
 };
 
-/* -------------------------------------------------------------------------------------------------- network */
+/* -------------------------------------------------------------------------------------------------- network
+ */
 
 struct message {
     unsigned refs;
@@ -140,18 +141,19 @@ struct net {
     size_t head, n, cap;
     uint64_t last_due;
     uint64_t delivered, delivered_ring; /* the highest seq that its daemon has seen, and in which ring */
-    uint64_t due_at;              /* of the scheduled ITEM_NET; 0: none */
-    struct ring *ring;            /* NULL: corosync is not there */
-    struct message **held;        /* sent while the ring is broken: goes out in the next one */
+    uint64_t due_at;                    /* of the scheduled ITEM_NET; 0: none */
+    struct ring *ring;                  /* NULL: corosync is not there */
+    struct message **held;              /* sent while the ring is broken: goes out in the next one */
     size_t n_held, cap_held;
-    bool joined;                  /* its daemon is in the group */
-    node_set present, members;    /* as last told to the daemon */
+    bool joined;               /* its daemon is in the group */
+    node_set present, members; /* as last told to the daemon */
     uint64_t told_ring;
     bool quorate;
     uint64_t views;
 };
 
-/* --------------------------------------------------------------------------------------------------- hosts */
+/* --------------------------------------------------------------------------------------------------- hosts
+ */
 
 struct disk {
     struct journal_uuid cluster;
@@ -173,39 +175,40 @@ struct host {
     int id; /* index; the node id is id + 1 */
     char name[NAME_SIZE], boot[40];
     bool on, paused;
-    bool power;          /* what its BMC says: a crashed host still has it */
-    uint64_t powers;     /* how often it was switched on */
-    bool cord;           /* its BMC does not answer */
-    bool broken;         /* stays off: the liveness phase does without it */
-    unsigned component;  /* of the partition */
+    bool power;         /* what its BMC says: a crashed host still has it */
+    uint64_t powers;    /* how often it was switched on */
+    bool cord;          /* its BMC does not answer */
+    bool broken;        /* stays off: the liveness phase does without it */
+    unsigned component; /* of the partition */
     struct net net;
     struct disk disk;
     uint64_t disk_bad_until; /* writes fail */
     bool fsync_fails;        /* the next one */
     uint64_t clock_base;
-    bool libvirt;        /* answers */
+    bool libvirt; /* answers */
     bool mounted[VOLUMES_MAX];
-    bool locked[VOLUMES_MAX]; /* holds the stamp's lock (C5's proof) */
 
     /* The daemon. */
     struct shell *sh;
     uint64_t session;
     bool daemon_paused, inside;
     uint64_t tick_at;
-    unsigned countdown;      /* effects until it dies; 0: not armed */
-    enum death death;        /* what then dies; while `dying` its ports have no effect */
+    unsigned countdown; /* effects until it dies; 0: not armed */
+    enum death death;   /* what then dies; while `dying` its ports have no effect */
     bool dying;
-    struct item *deferred;   /* owned; what could not happen while it was paused */
+    struct item *deferred; /* owned; what could not happen while it was paused */
     size_t n_deferred, cap_deferred;
 
     /* What the checks remember. */
-    uint64_t open_at;        /* the last time at which it was seen in an open term, or excused (S2) */
-    uint64_t checked;        /* entries up to here were compared */
+    uint64_t open_at; /* the last time at which it was seen in an open term, or excused (S2) */
+    bool excused;     /* a stop was made to fail: until its next open term nothing is asked of it */
+    uint64_t checked; /* entries up to here were compared */
     uint64_t digested;
     uint64_t lead_term;
 };
 
-/* --------------------------------------------------------------------------------------------------- world */
+/* --------------------------------------------------------------------------------------------------- world
+ */
 
 enum q { Q_NONE, Q_RUNNING, Q_PAUSED, Q_INCOMING };
 
@@ -214,20 +217,34 @@ struct vm_world {
     unsigned volume;
     enum q q[HOSTS_MAX];
     uint64_t life[HOSTS_MAX]; /* number of the QEMU process */
-    uint64_t restored[HOSTS_MAX], restored_gen[HOSTS_MAX]; /* paused with this saved state's memory; tag 0: not */
-    uint64_t disk_gen;        /* counts what may have been written */
+    uint64_t restored[HOSTS_MAX],
+        restored_gen[HOSTS_MAX]; /* paused with this saved state's memory; tag 0: not */
+    uint64_t disk_gen;           /* counts what may have been written */
     struct {
-        uint64_t tag, gen;    /* tag 0: no file */
+        uint64_t tag, gen; /* tag 0: no file */
     } file;
-    uint64_t *used;           /* owned; tags that ran (S7) */
+    uint64_t *used; /* owned; tags that ran (S7) */
     size_t n_used;
-    node_set claims;          /* of the newest state that any node has applied */
-    bool known;               /* that state has it */
+    node_set claims; /* of the newest state that any node has applied */
+    bool known;      /* that state has it */
 };
 
 enum act {
-    ACT_START, ACT_STOP, ACT_SAVE, ACT_RESTORE, ACT_RESUME, ACT_RESET, ACT_MIGRATE, ACT_INVENTORY,
-    ACT_OFF, ACT_STATUS, ACT_MOUNT, ACT_UNMOUNT, ACT_HOLD, ACT_TRY, ACT_RELEASE, ACTS
+    ACT_START,
+    ACT_STOP,
+    ACT_SAVE,
+    ACT_RESTORE,
+    ACT_RESUME,
+    ACT_RESET,
+    ACT_MIGRATE,
+    ACT_INVENTORY,
+    ACT_OFF,
+    ACT_STATUS,
+    ACT_MOUNT,
+    ACT_UNMOUNT,
+    ACT_HOLD,
+    ACT_TRY,
+    ACTS
 };
 enum agent_fault { AF_NONE, AF_FAIL_BEFORE, AF_FAIL_AFTER, AF_HANG_BEFORE, AF_HANG_AFTER, AF_GARBLED };
 enum agent_phase { AP_QUEUED, AP_LAUNCHED, AP_BEGUN, AP_ACTED, AP_LEFT };
@@ -245,16 +262,17 @@ struct agent {
     bool force, arrives_paused, torn;
     uint64_t tag, life;
     char serial[PATH_SIZE];
-    uint64_t timeout_at, effect_us, done_us, next_at;
+    uint64_t timeout_at, effect_us, done_us, next_at, wait_until;
     uint32_t timeout_ms;
-    bool killed;    /* the answer was given; what is left holds its lock */
-    bool cancelled, acted;
+    bool killed; /* the answer was given; what is left holds its lock */
+    bool cancelled, acted, hangs;
     int code;
     char reason[TEXT_SIZE];
     struct buf out;
 };
 
-/* ----------------------------------------------------------------------------------------------------- all */
+/* ----------------------------------------------------------------------------------------------------- all
+ */
 
 enum phase { PHASE_SETUP, PHASE_CHAOS, PHASE_LIVENESS, PHASE_DONE };
 
@@ -280,17 +298,17 @@ struct sim {
     size_t n_heap, cap_heap;
     struct stats stats;
     uint64_t rings, partition;
-    bool bmc_cut;    /* a partition cuts the BMCs too */
+    bool bmc_cut; /* a partition cuts the BMCs too */
     bool reform_due;
 
     /* The seed's character. */
-    uint64_t chaos_us;       /* how long the faults last */
+    uint64_t chaos_us; /* how long the faults last */
     uint64_t fault_mean_us, operator_mean_us;
     unsigned agent_fault_permille, guest_end_permille, crash_weight;
-    bool early_faults, migration_apart;
+    bool early_faults, migration_apart, store_lost;
 
     /* The operator. */
-    unsigned step;          /* of the setup */
+    unsigned step; /* of the setup */
     uint64_t request, step_request, step_retry_at;
     bool step_waits;
 
@@ -300,13 +318,13 @@ struct sim {
     uint64_t newest_index;
     int *leader_of; /* by term: host + 1 */
     size_t n_leader;
-    uint64_t healed_at, looked_at;
+    uint64_t healed_at, quiet_at, quiet_index;
 };
 
 extern struct sim sim;
 
 /* sim.c */
-uint64_t draw(uint64_t below); /* 0 when below is 0 */
+uint64_t draw(uint64_t below);                 /* 0 when below is 0 */
 uint64_t between(uint64_t low, uint64_t high); /* [low, high] */
 bool chance(unsigned permille);
 void trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -384,5 +402,7 @@ void check_resumed(int vm, int host);
 void check_look(void);
 /* L1, L2. */
 bool check_converged(char *why, size_t size);
+/* Prints what the coordinators think of it. */
+void check_explain(void);
 
 #endif

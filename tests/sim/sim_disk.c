@@ -100,8 +100,8 @@ static void disk_transaction(struct disk *d, const struct journal *j, const stru
     disk_trim(d, p->trim_to);
 }
 
-static int disk_persist(void *ctx, const struct journal *j, const struct journal_persist *p, bool *fsync_failed,
-                        struct err *err)
+static int disk_persist(void *ctx, const struct journal *j, const struct journal_persist *p,
+                        bool *fsync_failed, struct err *err)
 {
     struct host *h = ctx;
 

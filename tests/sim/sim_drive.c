@@ -26,8 +26,8 @@ static void ask(struct host *h, uint64_t request, struct event *e)
 {
     snprintf(e->by, sizeof e->by, "root@%.40s", h->name);
     sim.stats.commands++;
-    trace("%s: command %llu: %s %s node %u to %u", h->name, (unsigned long long)request, event_key(e->kind), e->subject,
-          e->node, e->to);
+    trace("%s: command %llu: %s %s node %u to %u", h->name, (unsigned long long)request, event_key(e->kind),
+          e->subject, e->node, e->to);
     if (daemon_enter(h)) {
         shell_command(h->sh, request, e);
         daemon_left(h);
@@ -54,7 +54,8 @@ void drive_answer(uint64_t request, int rc, const struct err *err, uint64_t op)
     }
 }
 
-/* --------------------------------------------------------------------------------------------------- setup */
+/* --------------------------------------------------------------------------------------------------- setup
+ */
 
 static void setup_options(struct event *e)
 {
@@ -133,7 +134,8 @@ static void setup(void)
     ask(h, sim.step_request, &e);
 }
 
-/* ------------------------------------------------------------------------------------------------ operator */
+/* ------------------------------------------------------------------------------------------------ operator
+ */
 
 static void op_vm(struct event *e, const struct state *st)
 {
@@ -228,7 +230,8 @@ void drive_operator(void)
     struct host *h = somebody();
     struct event e;
 
-    at(sim.now + 1 + draw(2 * (sim.phase == PHASE_CHAOS ? sim.operator_mean_us : 40 * MS)), ITEM_OPERATOR, 0, 0, 0);
+    at(sim.now + 1 + draw(2 * (sim.phase == PHASE_CHAOS ? sim.operator_mean_us : 40 * MS)), ITEM_OPERATOR, 0,
+       0, 0);
     if (sim.phase == PHASE_SETUP) {
         setup();
         return;
@@ -251,7 +254,8 @@ void drive_operator(void)
     ask(h, ++sim.request, &e);
 }
 
-/* -------------------------------------------------------------------------------------------------- faults */
+/* -------------------------------------------------------------------------------------------------- faults
+ */
 
 static void die(struct host *h, enum death death)
 {
@@ -288,10 +292,11 @@ static void partition(void)
     sim.stats.partitions_bmc += sim.bmc_cut;
     for (int i = 0; i < sim.n; i++) {
         sim.hosts[i].component = (unsigned)draw(parts);
-        trace("%s: in part %u%s", sim.hosts[i].name, sim.hosts[i].component, sim.bmc_cut ? ", BMCs cut too" : "");
+        trace("%s: in part %u%s", sim.hosts[i].name, sim.hosts[i].component,
+              sim.bmc_cut ? ", BMCs cut too" : "");
     }
-    at(sim.now + (chance(500) ? between(50 * MS, 2 * SECOND) : between(2 * SECOND, 15 * SECOND)), ITEM_HEAL, 0,
-       ++sim.partition, 0);
+    at(sim.now + (chance(500) ? between(50 * MS, 2 * SECOND) : between(2 * SECOND, 15 * SECOND)), ITEM_HEAL,
+       0, ++sim.partition, 0);
     net_changed();
 }
 
@@ -368,7 +373,8 @@ void drive_fault(void)
     } else if (kind < 74) {
         h->disk_bad_until = sim.now + between(10 * MS, 3 * SECOND);
     } else if (kind < 75) {
-        h->fsync_fails = sim.n > 2 && sim.stats.fsync_failed == 0;
+        h->fsync_fails = sim.n > 2 && !sim.store_lost; /* once: a majority that lost its memory stays dead */
+        sim.store_lost = true;
     } else if (kind < 83) {
         libvirt_restart(h);
     } else if (kind < 95) {
@@ -381,7 +387,8 @@ void drive_fault(void)
 /* Heals a quorate core; the rest stays off for good. From here on everything has to come right. */
 void drive_liveness(void)
 {
-    int off = chance(500) ? 0 : (int)draw((uint64_t)(sim.n - 1) / 2 + 1);
+    /* A node that lost its journal may not have its vote back yet: then nobody else may be missing. */
+    int off = sim.store_lost || chance(500) ? 0 : (int)draw((uint64_t)(sim.n - 1) / 2 + 1);
 
     trace("liveness: faults end, %d hosts stay off", off);
     sim.phase = PHASE_LIVENESS;

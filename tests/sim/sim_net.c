@@ -1,9 +1,10 @@
 /*
- * corosync, as it really behaves (extended virtual synchrony): within a ring all members see the same messages
- * in the same order, but not at the same time. When somebody falls silent nothing more is ordered until a new
- * ring forms. Then those who come out of one ring together settle what is left of it: what one of them has, all
- * get; what none of them has is a hole, which is skipped, though its sender, gone to another ring, may have
- * seen it. What was sent meanwhile goes out in the next ring. Quorum comes on a channel of its own, later.
+ * corosync, as it really behaves (extended virtual synchrony): within a ring all members see the same
+ * messages in the same order, but not at the same time. When somebody falls silent nothing more is ordered
+ * until a new ring forms. Then those who come out of one ring together settle what is left of it: what one of
+ * them has, all get; what none of them has is a hole, which is skipped, though its sender, gone to another
+ * ring, may have seen it. What was sent meanwhile goes out in the next ring. Quorum comes on a channel of its
+ * own, later.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -177,7 +178,8 @@ void net_deliver(struct host *h)
         return;
     }
     net->due_at = 0;
-    if (net->n == 0 || net->queue[net->head].missing || net->queue[net->head].at > sim.now || !daemon_enter(h)) {
+    if (net->n == 0 || net->queue[net->head].missing || net->queue[net->head].at > sim.now ||
+        !daemon_enter(h)) {
         schedule(h);
         return;
     }
@@ -222,7 +224,8 @@ static node_set joined(const struct ring *r)
 /* Tells the group who is in it, in the order of its messages. */
 static void tell(struct ring *r)
 {
-    struct delivery d = {.seq = ++r->seq, .ring = r->id, .present = joined(r), .members = r->members, .sender = -1};
+    struct delivery d = {
+        .seq = ++r->seq, .ring = r->id, .present = joined(r), .members = r->members, .sender = -1};
 
     for (int i = 0; i < sim.n; i++) {
         if (sim.hosts[i].net.ring == r && sim.hosts[i].net.joined) {
@@ -291,7 +294,8 @@ static void lose(struct ring *r)
         for (size_t k = 0; h->net.ring == r && k < h->net.n; k++) {
             struct delivery *d = &h->net.queue[h->net.head + k];
 
-            if (d->ring == r->id && d->m != NULL && d->sender != i && !net_reaches(h, &sim.hosts[d->sender])) {
+            if (d->ring == r->id && d->m != NULL && d->sender != i &&
+                !net_reaches(h, &sim.hosts[d->sender])) {
                 d->missing = chance(500);
             }
         }

@@ -13,7 +13,8 @@ const char *q_name(enum q q)
     return names[q];
 }
 
-/* ---------------------------------------------------------------------------------------------------- QEMUs */
+/* ---------------------------------------------------------------------------------------------------- QEMUs
+ */
 
 void world_set(int vm, int host, enum q q)
 {
@@ -71,7 +72,6 @@ void world_host_died(struct host *h)
         world_set(vm, h->id, Q_NONE);
     }
     memset(h->mounted, 0, sizeof h->mounted);
-    memset(h->locked, 0, sizeof h->locked);
 }
 
 void world_clean(struct host *h, int vm, uint64_t life)
@@ -102,7 +102,8 @@ void world_fini(void)
     }
 }
 
-/* -------------------------------------------------------------------------------------------------- agents */
+/* -------------------------------------------------------------------------------------------------- agents
+ */
 
 /* What each action is, does, and takes. */
 struct action {
@@ -225,7 +226,8 @@ static void failed(struct agent *a, const char *why)
     snprintf(a->reason, sizeof a->reason, "%s", why);
 }
 
-/* ------------------------------------------------------------------------------------------------ migration */
+/* ------------------------------------------------------------------------------------------------ migration
+ */
 
 static bool target_ready(const struct agent *a)
 {
@@ -277,7 +279,8 @@ static void migrate_switch(struct agent *a)
     world_set(a->vm, a->target, a->arrives_paused ? Q_PAUSED : Q_RUNNING);
 }
 
-/* -------------------------------------------------------------------------------------------------- effects */
+/* -------------------------------------------------------------------------------------------------- effects
+ */
 
 static bool runs_elsewhere(int vm, int host)
 {
@@ -419,23 +422,26 @@ static void unmount_volume(struct agent *a)
     sim.hosts[a->host].mounted[a->volume] = false;
 }
 
-static void lock_hold(struct agent *a)
+/* C5's proof: one holds the lock of a file for a while, others try to get it. */
+static bool lock_taken(const struct agent *a)
 {
-    sim.hosts[a->host].locked[a->volume] = true;
+    for (const struct agent *b = sim.agents; b != NULL; b = b->next) {
+        if (b != a && b->act == ACT_HOLD && b->phase == AP_BEGUN && b->volume == a->volume &&
+            b->tag == a->tag && (b->host == a->host || sim.volume_locks[a->volume])) {
+            return true;
+        }
+    }
+    return false;
 }
 
-static void lock_release(struct agent *a)
+static void lock_hold(struct agent *a)
 {
-    sim.hosts[a->host].locked[a->volume] = false;
+    say(a, "lock: held\n");
 }
 
 static void lock_try(struct agent *a)
 {
-    for (int i = 0; i < sim.n; i++) {
-        if (i != a->host && sim.hosts[i].on && sim.hosts[i].locked[a->volume] && sim.volume_locks[a->volume]) {
-            failed(a, "the lock is held");
-        }
-    }
+    say(a, "lock: %s\n", lock_taken(a) ? "refused" : "granted");
 }
 
 static const struct action acts[ACTS] = {
@@ -453,7 +459,6 @@ static const struct action acts[ACTS] = {
     [ACT_UNMOUNT] = {"SharedVolume", "stop", 20, 200, false, unmount_volume},
     [ACT_HOLD] = {"SharedVolume", "lock-hold", 10, 50, false, lock_hold},
     [ACT_TRY] = {"SharedVolume", "lock-try", 10, 50, false, lock_try},
-    [ACT_RELEASE] = {"SharedVolume", "lock-release", 10, 50, false, lock_release},
 };
 
 static void act(struct agent *a)
@@ -469,12 +474,33 @@ static void act(struct agent *a)
     }
 }
 
-/* ----------------------------------------------------------------------------------------- an agent's steps */
+/* ----------------------------------------------------------------------------------------- an agent's steps
+ */
+
+/* Nobody kills it any more: it ends by its own deadline, and does or does not do what it was about. */
+static void orphan(struct agent *a)
+{
+    a->phase = AP_LEFT;
+    a->killed = true;
+    step(a, sim.now + between(100 * MS, 6 * SECOND));
+}
+
+static void hang(struct agent *a)
+{
+    sim.stats.agents_hung++;
+    a->hangs = true;
+    if (launcher_lives(a)) {
+        step(a, a->timeout_at);
+    } else {
+        orphan(a);
+    }
+}
 
 static void begin(struct agent *a)
 {
     if (acts[a->act].changes) {
-        if (!launcher_lives(a)) { /* it looks, having its lock: whoever launched it is gone, so it does nothing */
+        if (!launcher_lives(
+                a)) { /* it looks, having its lock: whoever launched it is gone, so it does nothing */
             remove_agent(a);
             return;
         }
@@ -488,8 +514,7 @@ static void begin(struct agent *a)
         sim.stats.agents_failed_before++;
         failed(a, "simulated failure");
     } else if (a->fault == AF_HANG_BEFORE) {
-        sim.stats.agents_hung++;
-        step(a, sim.now + 600 * SECOND);
+        hang(a);
         return;
     } else if (a->act != ACT_MIGRATE || migrate_begin(a)) {
         step(a, sim.now + a->effect_us);
@@ -505,6 +530,10 @@ static void effect(struct agent *a)
         step(a, sim.now + 100 * MS); /* the other end does not answer */
         return;
     }
+    if (a->act == ACT_TRY && lock_taken(a) != a->force && sim.now < a->wait_until) {
+        step(a, sim.now + 20 * MS);
+        return;
+    }
     a->phase = AP_ACTED;
     act(a);
     if (a->fault == AF_FAIL_AFTER) {
@@ -515,8 +544,7 @@ static void effect(struct agent *a)
         buf_reset(&a->out);
         say(a, "\x01\xff%%s nonsense\nstate: \nvm vm vm\n");
     } else if (a->fault == AF_HANG_AFTER) {
-        sim.stats.agents_hung++;
-        step(a, sim.now + 600 * SECOND);
+        hang(a);
         return;
     }
     step(a, sim.now + a->done_us);
@@ -538,9 +566,7 @@ static void kill_agent(struct agent *a)
     } else if (left) {
         sim.stats.agents_left_behind++;
         a->phase = AP_LEFT;
-        if (a->act == ACT_STOP) {
-            check_excuse(&sim.hosts[host]);
-        }
+        sim.hosts[host].excused |= a->act == ACT_STOP;
     } else {
         a->phase = AP_LAUNCHED; /* without its lock */
     }
@@ -586,7 +612,8 @@ void world_agent(uint64_t uid)
         return;
     }
     h = &sim.hosts[a->host];
-    if (!a->killed && launcher_lives(a) && h->daemon_paused && (a->phase == AP_ACTED || sim.now >= a->timeout_at)) {
+    if (!a->killed && launcher_lives(a) && h->daemon_paused &&
+        (a->phase == AP_ACTED || sim.now >= a->timeout_at)) {
         step(a, sim.now + 20 * MS); /* its daemon does not look */
         a->next_at = sim.now + 20 * MS;
         at(a->next_at, ITEM_AGENT, a->host, a->uid, 0);
@@ -630,19 +657,18 @@ void world_daemon_died(struct host *h)
             free(a);
             continue;
         }
-        if (a->host == h->id && !a->killed) { /* nobody kills it any more; it ends by its own deadline */
+        if (a->host == h->id && !a->killed) {
             sim.stats.agents_orphaned++;
-            if (a->next_at > a->timeout_at) {
-                a->phase = AP_LEFT;
-                a->killed = true;
-                step(a, sim.now + between(100 * MS, 6 * SECOND));
+            if (a->hangs) {
+                orphan(a);
             }
         }
         at_ = &a->next;
     }
 }
 
-/* --------------------------------------------------------------------------------------------------- runner */
+/* --------------------------------------------------------------------------------------------------- runner
+ */
 
 static const char *param(const struct run_spec *spec, const char *key)
 {
@@ -674,9 +700,7 @@ static void draw_fault(struct agent *a)
     if (a->act == ACT_OFF || a->act == ACT_STATUS) {
         a->fault = chance(500) ? AF_FAIL_BEFORE : AF_FAIL_AFTER;
     }
-    if (a->act == ACT_STOP) {
-        check_excuse(&sim.hosts[a->host]);
-    }
+    sim.hosts[a->host].excused |= a->act == ACT_STOP;
 }
 
 static int runner_run(void *ctx, const struct run_spec *spec)
@@ -708,7 +732,8 @@ static int runner_run(void *ctx, const struct run_spec *spec)
         }
     }
     for (int i = 0; i < sim.n; i++) {
-        if (strcmp(sim.hosts[i].name, param(spec, act == ACT_MIGRATE ? "CRM_meta_migrate_target" : "host")) == 0) {
+        if (strcmp(sim.hosts[i].name, param(spec, act == ACT_MIGRATE ? "CRM_meta_migrate_target" : "host")) ==
+            0) {
             a->target = i;
         }
     }
@@ -716,6 +741,14 @@ static int runner_run(void *ctx, const struct run_spec *spec)
         a->volume = (unsigned)strtoul(param(spec, "source") + strlen("/shared/"), NULL, 10);
     }
     a->effect_us = between(acts[act].low_ms, acts[act].high_ms) * MS;
+    if (act == ACT_HOLD || act == ACT_TRY) {
+        uint64_t hold = strtoull(param(spec, "hold_ms"), NULL, 10) * MS;
+
+        a->tag = strtoull(param(spec, "proof") + strlen("image-"), NULL, 10);
+        a->force = strcmp(param(spec, "want"), "refused") == 0;
+        a->effect_us = act == ACT_HOLD ? hold : a->effect_us;
+        a->wait_until = sim.now + hold;
+    }
     if (act == ACT_STOP && force) {
         a->effect_us = between(20, 120) * MS;
     } else if (act == ACT_STOP && chance(200)) { /* the guest does not listen: ended by force in time */
