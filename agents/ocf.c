@@ -111,9 +111,9 @@ long ocf_timeout_ms(void)
 
 long ocf_left_ms(void)
 {
-    long margin = timeout_ms / 20;
+    long margin = timeout_ms / 8;
 
-    margin = margin < 100 ? 100 : margin > 1000 ? 1000 : margin;
+    margin = margin < 200 ? 200 : margin > 1000 ? 1000 : margin;
     return started_ms + timeout_ms - margin - ocf_now_ms();
 }
 

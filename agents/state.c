@@ -3,19 +3,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "common/rc.h"
 
-#define MAGIC       "clusterd-saved-state 1"
-#define CHUNK       (1u << 20)
-#define THREADS_MAX 4
+#define MAGIC "clusterd-saved-state 1"
+#define CHUNK (256u << 10)
 
 void state_init(struct state *s)
 {
@@ -310,64 +309,34 @@ int state_check_disks(const struct state *s, struct err *e)
     return RC_OK;
 }
 
-struct sum {
-    int fd, first, step, error;
-    uint64_t bytes;
-    struct hash *hashes; /* one for each chunk */
-};
-
-static void *sum_chunks(void *arg)
+/* Reads fd to its end. 0 or an errno. */
+static int sum_fd(int fd, uint64_t *bytes, struct hash *sum)
 {
-    struct sum *j = arg;
-    struct hash none = {0, 0};
+    XXH3_state_t *x = XXH3_createState();
     uint8_t *chunk = malloc(CHUNK);
-    uint64_t n = (j->bytes + CHUNK - 1) / CHUNK;
+    int error = x && chunk ? 0 : ENOMEM;
+    XXH128_hash_t h;
+    ssize_t n = 1;
 
-    j->error = chunk ? 0 : ENOMEM;
-    for (uint64_t i = (uint64_t)j->first; i < n && !j->error; i += (uint64_t)j->step) {
-        size_t want = i + 1 < n ? CHUNK : (size_t)(j->bytes - i * CHUNK), have = 0;
-
-        while (have < want && !j->error) {
-            ssize_t got = pread(j->fd, chunk + have, want - have, (off_t)(i * CHUNK + have));
-
-            if (got <= 0 && errno != EINTR) {
-                j->error = got < 0 ? errno : EIO;
-            }
-            have += got > 0 ? (size_t)got : 0;
-        }
-        j->hashes[i] = hash_bytes(none, chunk, want);
+    *bytes = 0;
+    if (!error) {
+        (void)XXH3_128bits_reset(x);
     }
-    free(chunk);
-    return NULL;
-}
-
-static int sum_fd(int fd, uint64_t bytes, struct hash *sum)
-{
-    size_t n = (size_t)((bytes + CHUNK - 1) / CHUNK);
-    struct hash *hashes = calloc(n ? n : 1, sizeof *hashes), none = {0, 0};
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    int threads = cpus < 1 ? 1 : cpus > THREADS_MAX ? THREADS_MAX : (int)cpus, error = hashes ? 0 : ENOMEM;
-    struct sum jobs[THREADS_MAX];
-    pthread_t ids[THREADS_MAX];
-
-    for (int i = 0; i < threads && hashes; i++) {
-        jobs[i] = (struct sum){fd, i, threads, 0, bytes, hashes};
-        if (i == 0 || pthread_create(&ids[i], NULL, sum_chunks, &jobs[i]) != 0) {
-            ids[i] = pthread_self(); /* ours to do */
+    while (!error && n != 0) {
+        n = read(fd, chunk, CHUNK);
+        if (n < 0 && errno != EINTR) {
+            error = errno;
+        } else if (n > 0) {
+            (void)XXH3_128bits_update(x, chunk, (size_t)n);
+            *bytes += (uint64_t)n;
         }
-    }
-    for (int i = 0; i < threads && hashes; i++) {
-        if (pthread_equal(ids[i], pthread_self())) {
-            (void)sum_chunks(&jobs[i]);
-        } else {
-            (void)pthread_join(ids[i], NULL);
-        }
-        error = error ? error : jobs[i].error;
     }
     if (!error) {
-        *sum = hash_bytes(none, hashes, n * sizeof *hashes);
+        h = XXH3_128bits_digest(x);
+        *sum = (struct hash){h.low64, h.high64};
     }
-    free(hashes);
+    free(chunk);
+    (void)XXH3_freeState(x);
     return error;
 }
 
@@ -381,8 +350,8 @@ int state_checksum(const char *path, uint64_t *bytes, struct hash *sum, struct e
     } else if (!S_ISREG(st.st_mode)) {
         error = EINVAL;
     } else {
-        *bytes = (uint64_t)st.st_size;
-        error = sum_fd(fd, *bytes, sum);
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+        error = sum_fd(fd, bytes, sum);
     }
     if (fd >= 0) {
         (void)close(fd);
