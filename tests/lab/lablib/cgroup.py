@@ -1,5 +1,6 @@
 """One control group per host and one for what runs outside: to stop, to count and to end processes as a whole."""
 
+import contextlib
 import os
 import pathlib
 
@@ -33,13 +34,14 @@ class Cgroup:
             return []
 
     def _event(self, name):
-        for line in (self.path / "cgroup.events").read_text(encoding="ascii").splitlines():
-            if line.startswith(name + " "):
-                return line.endswith(" 1")
+        with contextlib.suppress(FileNotFoundError):  # it goes away with its processes
+            for line in (self.path / "cgroup.events").read_text(encoding="ascii").splitlines():
+                if line.startswith(name + " "):
+                    return line.endswith(" 1")
         return False
 
     def frozen(self):
-        return self.path.exists() and self._event("frozen")
+        return self._event("frozen")
 
     def freeze(self):
         (self.path / "cgroup.freeze").write_text("1", encoding="ascii")

@@ -1,6 +1,5 @@
 """Test guests: their kernel and initramfs, their disks and domain XML, and the evidence of what became of them."""
 
-import fcntl
 import json
 import mmap
 import os
@@ -13,7 +12,7 @@ import uuid
 import zlib
 
 from . import collector, net
-from .shell import LabError, run
+from .shell import LabError, locked, run
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path("/var/cache/clusterd-lab")
@@ -75,8 +74,7 @@ lab_collector={collector} lab_port={port} lab_dirty={dirty}</cmdline>
 def kernel():
     """The folder with vmlinuz and the modules, unpacked (not installed) from the distribution's package."""
     target = CACHE / "kernel"
-    with open(CACHE / "lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(CACHE):
         if not target.exists():
             _fetch_kernel(target)
     return target

@@ -1,7 +1,6 @@
 """A simulated host: namespaces around real services, a disk of its own, and a power supply."""
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import signal
@@ -14,7 +13,7 @@ from . import net
 from .bmc import Bmc
 from .cgroup import Cgroup
 from .loop import Disk
-from .shell import LabError, run, wait_until
+from .shell import LabError, locked, run, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 DISK_MIB = 1024
@@ -62,6 +61,7 @@ class Host:
             (self.dir / name).mkdir(parents=True)
         self._write("netns", f"{self.lab.network.path}\n")
         self._write("lab", f"{HERE / 'lab'}\n")
+        self._write("lock", "")
         self._write("power", "off\n")
         self._write("conf/hostname", f"{self.name}\n")
         self._write("conf/machine-id", f"{uuid.uuid4().hex}\n")
@@ -89,12 +89,6 @@ class Host:
             lines = [line for line in lines if not line.startswith("clusterd")]
         return "".join(lines)
 
-    @contextlib.contextmanager
-    def _lock(self):
-        with open(self.dir / "lock", "w", encoding="ascii") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
     def pid(self):
         """Its PID 1 as the machine sees it, or None when it is dead."""
         with contextlib.suppress(FileNotFoundError, ValueError):
@@ -105,7 +99,7 @@ class Host:
 
     def power_on(self):
         """Boots it; fine when it runs already. Returns when its services have been told to start."""
-        with self._lock():
+        with locked(self.dir / "lock"):
             if self.pid():
                 return
             self.bmc.start()

@@ -13,7 +13,7 @@ from .cgroup import Cgroup
 from .collector import ask
 from .host import Host
 from .loop import Disk, detach_below
-from .shell import LabError, run, wait_until
+from .shell import LabError, locked, run, wait_until
 
 BASE = pathlib.Path("/var/tmp/clusterd-lab")
 CACHE = pathlib.Path("/var/cache/clusterd-lab")
@@ -204,12 +204,14 @@ class Lab:
 
     def down(self):
         """Ends and removes everything, whatever state it is in; fine when nothing is there."""
-        self.cgroup.destroy()
-        self.network.destroy()
-        if self.dir.exists():
-            wait_until("the disks are free", lambda: not self._busy_disks(), 20, 0.02)
-            detach_below(self.dir)
-            shutil.rmtree(self.dir)
+        BASE.mkdir(parents=True, exist_ok=True)
+        with locked(BASE):  # against another `down` of the same lab
+            self.cgroup.destroy()
+            self.network.destroy()
+            if self.dir.exists():
+                wait_until("the disks are free", lambda: not self._busy_disks(), 20, 0.02)
+                detach_below(self.dir)
+                shutil.rmtree(self.dir)
 
     def _busy_disks(self):
         return [device for device in (disk.device() for disk in [*self.volumes, *(host.disk for host in self.hosts)])

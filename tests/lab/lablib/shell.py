@@ -1,5 +1,8 @@
 """Running programs and waiting, always with a deadline."""
 
+import contextlib
+import fcntl
+import os
 import subprocess
 import time
 
@@ -20,6 +23,17 @@ def run(*command, check=True, deadline_s=30, **options):
     if check and done.returncode != 0:
         raise LabError(f"{' '.join(map(str, command))}: exit {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
     return done
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Holds the lock on a file or folder; others wait."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def wait_until(what, condition, deadline_s=10, step_s=0.05):
