@@ -110,9 +110,10 @@ struct item {
     X(committed)                                                                                             \
     X(messages)                                                                                              \
     X(lost)                                                                                                  \
-    X(crashes) X(pauses) X(partitions) X(blackouts) X(amnesia) X(shortened) X(write_failed) X(fsync_failed)  \
-        X(hung) X(cut_short) X(installs) X(snapshots) X(set_aside) X(reloads) X(resigned) X(member_changes)  \
-            X(cuts)
+    X(crashes)                                                                                               \
+    X(pauses)                                                                                                \
+    X(partitions) X(blackouts) X(amnesia) X(shortened) X(write_failed) X(fsync_failed) X(hung) X(cut_short)  \
+        X(installs) X(snapshots) X(set_aside) X(reloads) X(resigned) X(member_changes) X(cuts)
 
 struct stats {
 #define X(name) uint64_t name;
@@ -138,7 +139,8 @@ struct sim {
     struct stats stats;
     uint64_t proposals;
     /* The seed's character. */
-    unsigned fault_every_ms, client_every_ms, loss_permille, write_ms_max, big_permille, member_permille;
+    unsigned fault_every_ms, client_every_ms, loss_permille, write_ms_max, big_permille, member_permille,
+        fragile_permille, away_ms;
     uint32_t message_bytes;
     /* jsim_check.c */
     struct truth *truth;
