@@ -178,9 +178,10 @@ void jelect_recall(struct journal *j, const struct jmsg *m, struct jpeer *p)
     bool shorter =
         m->type == JMSG_HELLO && p->acked.incarnation == m->incarnation &&
         (m->term < p->acked.term || (m->term == p->acked.term && m->hello.last_index < p->acked.index));
+    bool gone = is_gone(j, m->from, m->incarnation);
     struct jmsg out;
 
-    if (p->recall_ms > j->now_ms) {
+    if ((!shorter && !gone) || p->recall_ms > j->now_ms) {
         return;
     }
     p->recall_ms = j->now_ms + j->config.heartbeat_ms;
@@ -188,10 +189,8 @@ void jelect_recall(struct journal *j, const struct jmsg *m, struct jpeer *p)
     out.recall.incarnation = m->incarnation;
     out.recall.term = shorter ? p->acked.term : 0;
     out.recall.index = shorter ? p->acked.index : 0;
-    out.recall.gone = is_gone(j, m->from, m->incarnation);
-    if (out.recall.gone || shorter) {
-        journal_send(j, &out);
-    }
+    out.recall.gone = gone;
+    journal_send(j, &out);
 }
 
 void jelect_on_hello(struct journal *j, const struct jmsg *m)
