@@ -49,10 +49,10 @@ struct op *op_new(struct apply *a, enum op_kind kind, const char *subject);
 /* apply_command.c */
 int apply_command(struct apply *a);
 
-/* What was seen of a VM where it has a claim. */
-void claim_seen(struct vm *vm, struct claim *c, enum obs_state obs);
-/* Takes a VM's claim on a node away: committed evidence says that nothing of it exists there (C1). */
-void claim_drop(struct vm *vm, uint32_t node);
+/* C1: committed evidence of what there is of a VM where it has a claim. Absence takes the claim away, unless
+ * a migration may still bring the VM there: then it stays until its source is known to have ended. Claims
+ * move: pointers to them are stale afterwards. */
+void claim_seen(struct apply *a, struct vm *vm, struct claim *c, enum obs_state obs);
 /* Ends what was in flight for VMs on a node whose daemon or host is gone; the claims stay. */
 void node_drop_jobs(struct apply *a, uint32_t node, bool orphan_fences);
 /* What is known of VMs on a node is not known any more; the claims stay. */

@@ -167,6 +167,7 @@ static int apply_vm_job(struct apply *a, enum job_kind kind)
         vm->owner = e->node;
     } else if (kind == JOB_MIGRATE) {
         claim_enter(a, vm, e->to); /* C5: both ends hold claims until the committed end */
+        vm_claim(vm, e->to)->from = e->node;
     } else if (kind == JOB_SAVE) {
         saved_path(a->s, vm, vm->saved.path);
     }
@@ -275,10 +276,12 @@ static void op_failed_try(struct vm *vm, struct op *o, const struct job *j, cons
 static void result_migrate(struct apply *a, struct vm *vm, const struct job *j)
 {
     struct claim *to = vm_claim(vm, j->to);
+    const struct node *n = state_node(a->s, j->to);
 
     if (a->e->num == 0 && a->e->obs == OBS_ABSENT) {
-        if (to != NULL) {
+        if (to != NULL && n != NULL && n->state != NODE_OFFLINE) {
             to->obs = (j->flags & EVF_PAUSED) != 0 ? OBS_PAUSED : OBS_RUNNING;
+            to->from = 0;
         }
         vm->owner = j->to;
     }
@@ -286,21 +289,10 @@ static void result_migrate(struct apply *a, struct vm *vm, const struct job *j)
 
 static void result_save(struct apply *a, struct vm *vm, const struct job *j)
 {
-    if (a->e->num == 0 && a->e->obs == OBS_ABSENT) {
+    /* Its success says that QEMU has ended (C4), also where what it left could not be looked at. */
+    if (a->e->num == 0 && (a->e->obs == OBS_ABSENT || a->e->obs == OBS_UNKNOWN)) {
         vm->saved.tag = j->id;
         vm->saved.consumed = false;
-    }
-}
-
-/*
- * S7: a consumed state is spent once the VM runs again, whoever saw it first: the result of the resume may be
- * lost with its daemon, and a later inventory or probe tells.
- */
-void claim_seen(struct vm *vm, struct claim *c, enum obs_state obs)
-{
-    c->obs = obs;
-    if (obs == OBS_RUNNING && vm->saved.consumed) {
-        memset(&vm->saved, 0, sizeof vm->saved);
     }
 }
 
@@ -324,10 +316,7 @@ static void result_vm(struct apply *a, struct vm *vm, const struct job *j)
         result_save(a, vm, j);
     }
     if (c != NULL) {
-        claim_seen(vm, c, a->e->obs);
-        if (a->e->obs == OBS_ABSENT) {
-            claim_drop(vm, j->node); /* C1: the agent has ended, and this is what it left */
-        }
+        claim_seen(a, vm, c, a->e->obs); /* C1: the agent has ended, and this is what it left */
     }
     if (j->kind == JOB_PROBE) {
         vm->wait = a->e->obs == OBS_UNKNOWN; /* look again, but not in a busy loop */

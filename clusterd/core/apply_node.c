@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-void claim_drop(struct vm *vm, uint32_t node)
+static void claim_drop(struct vm *vm, uint32_t node)
 {
     for (unsigned i = 0; i < vm->claims; i++) {
         if (vm->claim[i].node == node) {
@@ -12,6 +12,56 @@ void claim_drop(struct vm *vm, uint32_t node)
             memset(&vm->claim[vm->claims], 0, sizeof vm->claim[0]);
             return;
         }
+    }
+}
+
+/*
+ * C1, C5: no migration comes from this node any more: it has said what became of the VM and nothing is in
+ * flight there, or all that ran there is gone. What was seen at the other end before that counts no more.
+ */
+static void source_ended(struct apply *a, struct vm *vm, uint32_t source, bool runs)
+{
+    for (unsigned i = vm->claims; i-- > 0;) {
+        struct claim *c = &vm->claim[i];
+        struct node *n = state_node(a->s, c->node);
+
+        if (c->from != source) {
+            continue;
+        }
+        c->from = 0;
+        c->obs = OBS_UNKNOWN;
+        vm->changed = a->index;
+        if (n == NULL || n->state != NODE_OFFLINE) {
+            continue; /* its next word, or the end of its loss, decides */
+        }
+        if (runs) {
+            claim_drop(vm, c->node); /* it was down meanwhile, and the VM has stayed where it was */
+        } else {
+            n->state =
+                NODE_UNCLEAN; /* it may have booted and taken the VM: it is to be proven off once more */
+            n->loss = a->index;
+        }
+    }
+}
+
+/*
+ * S7: what was saved is spent once the VM runs again, whoever saw it first: the result of the resume may be
+ * lost with its daemon, and a later inventory or probe tells. A state that was not consumed is no better
+ * then: the disks are being written.
+ */
+void claim_seen(struct apply *a, struct vm *vm, struct claim *c, enum obs_state obs)
+{
+    uint32_t node = c->node;
+
+    c->obs = obs;
+    if (obs == OBS_RUNNING) {
+        memset(&vm->saved, 0, sizeof vm->saved);
+    }
+    if (obs == OBS_ABSENT && c->from == 0) {
+        claim_drop(vm, node);
+    }
+    if (obs != OBS_UNKNOWN) {
+        source_ended(a, vm, node, obs == OBS_RUNNING);
     }
 }
 
@@ -76,11 +126,14 @@ static void node_drop_claims(struct apply *a, uint32_t node)
 {
     for (unsigned i = 0; i < a->s->vms; i++) {
         struct vm *vm = a->s->vm[i];
+        struct claim *c = vm_claim(vm, node);
 
-        if (vm_claim(vm, node) != NULL) {
-            claim_drop(vm, node);
-            vm->changed = a->index;
+        if (c == NULL) {
+            continue;
         }
+        vm->changed = a->index;
+        /* A migration whose agent has not reached the node yet would reach its next boot. */
+        claim_seen(a, vm, c, c->from != 0 ? OBS_UNKNOWN : OBS_ABSENT);
     }
 }
 
@@ -274,9 +327,8 @@ static void inventory_claim(struct apply *a, struct node *n, struct vm *vm, stru
         how = "absent";
     }
     obs = strcmp(how, "shutdown") == 0 ? OBS_ABSENT : obs_from_key(how);
-    claim_seen(vm, c, obs);
+    claim_seen(a, vm, c, obs); /* C1: its own definite inventory with no job in flight */
     if (obs == OBS_ABSENT) {
-        claim_drop(vm, n->id); /* C1: its own definite inventory with no job in flight */
         vm->changed = a->index;
         if (ran) {
             vm_ended_by_itself(a, vm, how);
@@ -303,7 +355,7 @@ static void inventory_surprise(struct apply *a, struct node *n, struct vm *vm, e
     }
     vm->claim[vm->claims].node = n->id;
     vm->claim[vm->claims].index = a->index;
-    vm->claim[vm->claims++].obs = obs;
+    claim_seen(a, vm, &vm->claim[vm->claims++], obs);
     vm->changed = a->index;
 }
 

@@ -258,6 +258,12 @@ static const char *check_vm(const struct state *s, const struct vm *vm)
         if (state_node(s, vm->claim[i].node) == NULL) {
             return "a VM has a claim on a node that is not there";
         }
+        if (vm->claim[i].from != 0 && vm_claim(vm, vm->claim[i].from) == NULL) {
+            return "C1: a VM waits for the end of a migration whose source has no claim";
+        }
+        if (vm->claim[i].obs == OBS_ABSENT && vm->claim[i].from == 0) {
+            return "C1: a VM has a claim where it is known to be absent";
+        }
     }
     if (running > 1) {
         return "S1: a VM was seen running on two nodes";

@@ -127,6 +127,9 @@ static void settle(struct decide *d, const struct vm *vm)
     for (unsigned i = 0; i < vm->claims; i++) {
         const struct claim *c = &vm->claim[i];
 
+        if (c->obs == OBS_ABSENT) {
+            continue; /* nothing to end there, but a migration may still bring it (claim.from) */
+        }
         if (!decide_ready(d, c->node)) {
             const struct node *n = state_node(d->s, c->node);
 

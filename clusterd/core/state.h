@@ -60,6 +60,7 @@ struct claim {
     uint32_t node;
     uint64_t index; /* entry that entered it */
     enum obs_state obs;
+    uint32_t from; /* a migration from this node may still bring it here, whatever is seen here; 0: none */
 };
 
 /* C6. */
