@@ -11,8 +11,8 @@ static const struct db_kind rows_kind = {
     .durable = true,
     .schema =
         "CREATE TABLE record (name TEXT PRIMARY KEY, data BLOB NOT NULL, sum BLOB NOT NULL) WITHOUT ROWID;"
-        "CREATE TABLE entry (idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, kind INTEGER NOT NULL,"
-        " chain BLOB NOT NULL, payload BLOB NOT NULL, sum BLOB NOT NULL);"
+        "CREATE TABLE entry (idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, format INTEGER NOT NULL,"
+        " kind INTEGER NOT NULL, chain BLOB NOT NULL, payload BLOB NOT NULL, sum BLOB NOT NULL);"
         "CREATE TABLE blob (idx INTEGER PRIMARY KEY, data BLOB NOT NULL)",
 };
 
@@ -22,10 +22,10 @@ static const char *const rows_sql[SQL_COUNT] = {
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_RECORD_PUT] = "INSERT OR REPLACE INTO record (name, data, sum) VALUES (?1, ?2, ?3)",
     [SQL_RECORD_GET] = "SELECT data, sum FROM record WHERE name = ?1",
-    [SQL_ENTRY_PUT] =
-        "INSERT INTO entry (idx, term, kind, chain, payload, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [SQL_ENTRY_PUT] = "INSERT INTO entry (idx, term, format, kind, chain, payload, sum) VALUES (?1, ?2, ?3, "
+                      "?4, ?5, ?6, ?7)",
     [SQL_ENTRY_GET] = "SELECT term, chain FROM entry WHERE idx = ?1",
-    [SQL_ENTRY_ALL] = "SELECT idx, term, kind, chain, payload, sum FROM entry ORDER BY idx",
+    [SQL_ENTRY_ALL] = "SELECT idx, term, format, kind, chain, payload, sum FROM entry ORDER BY idx",
     [SQL_ENTRY_CUT] = "DELETE FROM entry WHERE idx >= ?1",
     [SQL_ENTRY_TRIM] = "DELETE FROM entry WHERE idx <= ?1",
     [SQL_ENTRY_CLEAR] = "DELETE FROM entry",
@@ -231,10 +231,16 @@ bool rows_snapshot_decode(struct journal_snapshot *s, struct rd *r)
 
 /* ---- entries ---- */
 
+/* The journal says "the store keeps every field": a new one is to be met here, not at the next start. */
+_Static_assert(sizeof(void *) != 8 ||
+                   (sizeof(struct journal_entry) == 48 && sizeof(struct journal_member) == 24 &&
+                    sizeof(struct journal_promise) == 24),
+               "the journal's records have changed: store what is new, and raise ROWS_FORMAT");
+
 static struct hash entry_sum(const struct journal_entry *e)
 {
     struct hash h = e->chain;
-    uint64_t head[3] = {e->index, e->term, (uint64_t)e->kind};
+    uint64_t head[3] = {e->index, e->term, (uint64_t)e->format << 8 | e->kind};
     uint8_t le[24];
 
     for (int i = 0; i < 24; i++) {
@@ -257,11 +263,12 @@ int rows_entry_put(struct rows *rows, const struct journal_entry *e)
     hash_bytes_le(entry_sum(e), sum);
     (void)sqlite3_bind_int64(s, 1, (int64_t)e->index);
     (void)sqlite3_bind_int64(s, 2, (int64_t)e->term);
-    (void)sqlite3_bind_int(s, 3, (int)e->kind);
-    (void)sqlite3_bind_blob(s, 4, chain, sizeof chain, SQLITE_STATIC);
+    (void)sqlite3_bind_int(s, 3, e->format);
+    (void)sqlite3_bind_int(s, 4, e->kind);
+    (void)sqlite3_bind_blob(s, 5, chain, sizeof chain, SQLITE_STATIC);
     /* An empty payload is an empty blob, not NULL. */
-    (void)sqlite3_bind_blob64(s, 5, e->len ? (const void *)e->payload : "", e->len, SQLITE_STATIC);
-    (void)sqlite3_bind_blob(s, 6, sum, sizeof sum, SQLITE_STATIC);
+    (void)sqlite3_bind_blob64(s, 6, e->len ? (const void *)e->payload : "", e->len, SQLITE_STATIC);
+    (void)sqlite3_bind_blob(s, 7, sum, sizeof sum, SQLITE_STATIC);
     return db_run(s);
 }
 
@@ -269,14 +276,15 @@ int rows_entry_put(struct rows *rows, const struct journal_entry *e)
 int rows_entry_get(struct rows *rows, sqlite3_stmt *s, struct journal_entry *e, struct err *err)
 {
     struct hash sum;
-    const void *payload = sqlite3_column_blob(s, 4);
+    const void *payload = sqlite3_column_blob(s, 5);
     uint8_t *copy = NULL;
 
     *e = (struct journal_entry){
         .index = (uint64_t)sqlite3_column_int64(s, 0),
         .term = (uint64_t)sqlite3_column_int64(s, 1),
-        .kind = (enum journal_kind)sqlite3_column_int(s, 2),
-        .len = (uint32_t)sqlite3_column_bytes(s, 4),
+        .format = (uint8_t)sqlite3_column_int(s, 2),
+        .kind = (uint8_t)sqlite3_column_int(s, 3),
+        .len = (uint32_t)sqlite3_column_bytes(s, 5),
     };
     if (e->len && e->len <= JOURNAL_PAYLOAD_MAX) {
         copy = malloc(e->len);
@@ -286,7 +294,7 @@ int rows_entry_get(struct rows *rows, sqlite3_stmt *s, struct journal_entry *e, 
         memcpy(copy, payload, e->len);
     }
     e->payload = copy;
-    if (e->len > JOURNAL_PAYLOAD_MAX || !rows_column_hash(s, 3, &e->chain) || !rows_column_hash(s, 5, &sum) ||
+    if (e->len > JOURNAL_PAYLOAD_MAX || !rows_column_hash(s, 4, &e->chain) || !rows_column_hash(s, 6, &sum) ||
         !hash_eq(sum, entry_sum(e))) {
         free(copy);
         e->payload = NULL;

@@ -6,6 +6,7 @@
 #include "common/rc.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,6 +217,20 @@ static int load_all(struct store *st, struct journal_load *out, struct err *err)
     return rc;
 }
 
+/* True when a journal of this node lies in aside/: nothing is created in its place without an operator (A10).
+ */
+static bool was_set_aside(const struct store *st)
+{
+    char pattern[PATH_MAX];
+    glob_t g = {0};
+    bool found;
+
+    (void)snprintf(pattern, sizeof pattern, "%.4000s/aside/*/clusterd.*", st->dir);
+    found = glob(pattern, GLOB_NOSORT, NULL, &g) == 0;
+    globfree(&g);
+    return found;
+}
+
 static int draw_fresh(struct journal_load *out, struct err *err)
 {
     uint64_t r[3];
@@ -282,6 +297,7 @@ static int store_load(void *ctx, struct journal_load *out, struct err *err)
         }
     }
     if (rc == 0) {
+        out->lost = was_set_aside(st);
         rc = draw_fresh(out, &why);
     }
     if (rc) {

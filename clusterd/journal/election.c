@@ -58,7 +58,7 @@ void jelect_hello(struct journal *j)
     m.hello.last_term = jlog_last_term(&j->log);
     m.hello.last_index = jlog_last(&j->log);
     m.hello.configured = j->configured_hash;
-    m.hello.flags = 0;
+    m.hello.flags = j->lost ? HELLO_LOST : 0;
     if (j->role == JOURNAL_SEARCH || j->role == JOURNAL_CANDIDATE) {
         m.hello.flags |= HELLO_SEARCHING;
         if (jvoters_may_stand(j) && j->quorate && j->now_ms >= j->hold_ms) {
@@ -209,6 +209,7 @@ void jelect_on_hello(struct journal *j, const struct jmsg *m)
     p->empty = m->cluster.lo == 0 && m->cluster.hi == 0;
     p->searching = m->hello.flags & HELLO_SEARCHING;
     p->willing = m->hello.flags & HELLO_WILLING;
+    p->lost = m->hello.flags & HELLO_LOST;
     p->last_term = m->hello.last_term;
     p->last_index = m->hello.last_index;
     p->configured = m->hello.configured;

@@ -54,7 +54,8 @@ enum jmsg_type {
     JMSG_RECALL,
 };
 
-enum { HELLO_SEARCHING = 1, HELLO_WILLING = 2 }; /* flags: knows no coordinator; would stand */
+/* Flags: knows no coordinator; would stand; its journal was set aside once, so nothing is created without a word. */
+enum { HELLO_SEARCHING = 1, HELLO_WILLING = 2, HELLO_LOST = 4 };
 
 struct jmsg {
     enum jmsg_type type;
@@ -128,7 +129,7 @@ struct jpeer {
     bool present; /* in the view */
     uint64_t session, incarnation;
     uint64_t hello_ms; /* when its last HELLO came; 0: none in this view */
-    bool empty, searching, willing;
+    bool empty, searching, willing, lost;
     uint64_t last_term, last_index, configured;
     struct journal_mark acked; /* the most that it was heard to acknowledge (A10) */
     uint64_t recall_ms;        /* do not RECALL it again before */
@@ -215,6 +216,7 @@ struct journal {
     uint64_t hello_ms, fallback_ms; /* when the next HELLO is due; when the second best may stand */
     uint64_t hold_ms;               /* do not stand before (after a resignation, a failed write) */
     bool vote_due, stand_due, bootstrap_due;
+    bool lost; /* a journal of this node was set aside once */
     uint64_t vote_incarnation;
     uint64_t candidate_ms; /* give up then */
 

@@ -432,6 +432,7 @@ int journal_load(struct journal *j, const struct journal_load *s)
         (void)snprintf(j->bad_store, sizeof j->bad_store, "%s", bad);
     }
     j->fresh_cluster = s->fresh.cluster;
+    j->lost = s->lost;
     j->loaded = true;
     return RC_OK;
 }
@@ -820,6 +821,8 @@ static void status_why(const struct journal *j, struct journal_status *s)
         why = j->stopped;
     } else if (j->role == JOURNAL_WAITING) {
         why = "waiting for the store";
+    } else if (j->role == JOURNAL_EMPTY && j->lost) {
+        why = "this node's journal was set aside: it waits to be taken in by the others";
     } else if (j->role == JOURNAL_EMPTY) {
         why = "this node belongs to no cluster yet: it waits for all configured nodes, or to be taken in";
     } else if (!j->quorate) {

@@ -164,6 +164,10 @@ struct journal_load {
     size_t n_entries;
     struct journal_mark mark; /* of the second file; zeros when there is none */
     uint8_t *blob;            /* owned: the snapshot's, for the core; the journal does not look at it */
+    /* A journal of this node was set aside at some time. While this node belongs to no cluster there is
+     * something to be taken in by, or to be lost: no cluster is created by itself (A10: "present and empty").
+     */
+    bool lost;
     struct {
         uint64_t incarnation;        /* random, not 0; used when the store has none */
         struct journal_uuid cluster; /* random, not 0; used when this node creates the cluster */

@@ -69,7 +69,7 @@ static bool first_members(const struct journal *j, bool without_vote, struct jou
             self || (p != NULL && p->present && p->hello_ms > 0 && p->empty &&
                      p->configured == j->configured_hash && j->now_ms - p->hello_ms <= j->config.election_ms);
 
-        if (!here && !without_vote) {
+        if (!without_vote && (!here || (self ? j->lost : p->lost))) {
             return false;
         }
         m->v[m->n++] = (struct journal_member){node,

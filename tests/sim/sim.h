@@ -167,6 +167,7 @@ struct disk {
     struct journal_entry *v; /* owned, payloads too */
     size_t n, cap;
     struct journal_mark mark;
+    bool lost; /* it was set aside once */
 };
 
 enum death { DEATH_NONE, DEATH_DAEMON, DEATH_HOST };

@@ -177,6 +177,7 @@ int disk_load(void *ctx, struct journal_load *out, struct err *err)
         out->entries[i].payload = copy(d->v[i].payload, d->v[i].len);
     }
     out->mark = d->mark;
+    out->lost = d->lost;
     out->fresh.incarnation = draw(UINT64_MAX) | 1;
     out->fresh.cluster.lo = draw(UINT64_MAX) | 1;
     out->fresh.cluster.hi = draw(UINT64_MAX) | 1;
@@ -192,6 +193,7 @@ static int disk_set_aside(void *ctx, const char *why, struct err *err)
     if (daemon_effect(h)) {
         sim.stats.set_asides++;
         disk_clear(&h->disk);
+        h->disk.lost = true;
     }
     return 0;
 }

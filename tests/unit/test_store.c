@@ -80,7 +80,8 @@ static void model_entry(struct model *m, uint64_t index, uint64_t term)
     free((void *)(uintptr_t)e->payload);
     *e = (struct journal_entry){.index = index,
                                 .term = term,
-                                .kind = JOURNAL_DATA,
+                                .format = (uint8_t)rnd(256),
+                                .kind = (uint8_t)rnd(256),
                                 .len = (uint32_t)len,
                                 .payload = payload,
                                 .chain = {rnd_state, index}};
@@ -182,8 +183,8 @@ static bool load_equals(const struct model *m, const struct journal_load *l)
     for (size_t i = 0; i < l->n_entries; i++) {
         const struct journal_entry *a = &l->entries[i], *b = &m->j.e[m->prev + 1 + i];
 
-        if (a->index != b->index || a->term != b->term || a->kind != b->kind || a->len != b->len ||
-            !hash_eq(a->chain, b->chain) ||
+        if (a->index != b->index || a->term != b->term || a->format != b->format || a->kind != b->kind ||
+            a->len != b->len || !hash_eq(a->chain, b->chain) ||
             memcmp(a->payload ? a->payload : b->payload, b->payload, a->len) != 0) {
             return false;
         }
@@ -325,6 +326,7 @@ static void reload_is_equal(void **state)
         assert_int_equal(port.load(port.ctx, &l, &err), 0);
         assert_int_equal(l.incarnation, 0);
         assert_int_equal(l.n_entries, 0);
+        assert_false(l.lost);
         assert_int_not_equal(l.fresh.incarnation, 0);
         for (int i = 0; i < 150; i++) {
             uint8_t *blob;
@@ -588,6 +590,7 @@ static void garbage_is_set_aside(void **state)
     assert_int_equal(port.load(port.ctx, &l, &err), 0);
     assert_int_equal(l.incarnation, 0);
     assert_int_equal(l.mark.incarnation, 0); /* the mark went with its store */
+    assert_true(l.lost);
     sub(path, "aside");
     d = opendir(path);
     while ((e = readdir(d)) && e->d_name[0] == '.') {
