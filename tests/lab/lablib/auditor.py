@@ -40,6 +40,7 @@ class Qemu:
         self.incoming = "-incoming" in words
         self.running_since = None
         self.state = None
+        self.migrates = False  # it has sent its state away, or tries to
         self.monitor, self.buffer = None, b""
         monitor = re.search(r"unix:([^,]+)", _after(words, "-qmp") or "")
         self.monitor_path = f"/proc/{pid}/root{monitor[1]}" if monitor else None
@@ -87,6 +88,10 @@ class Qemu:
     def describe(self):
         return {"host": self.host, "pid": self.pid, "vm": self.vm, "state": self.state or "unknown",
                 "running": self.running(), "running_since": self.running_since}
+
+
+def stamped(event):
+    return event["timestamp"]["seconds"] + event["timestamp"]["microseconds"] / 1e6
 
 
 def _after(words, option):
@@ -155,9 +160,10 @@ class Auditor:
                 status = message["return"]
                 self._state(qemu, status["status"], status["running"], time.time())
             elif message.get("event") in EVENTS:
-                stamp = message["timestamp"]
-                self._state(qemu, EVENTS[message["event"]], message["event"] == "RESUME",
-                            stamp["seconds"] + stamp["microseconds"] / 1e6)
+                self._state(qemu, EVENTS[message["event"]], message["event"] == "RESUME", stamped(message))
+            elif message.get("event") == "MIGRATION" and qemu.state != "inmigrate" and not qemu.migrates:
+                qemu.migrates = True
+                self.note(stamped(message), qemu, "migrates")
 
     def _state(self, qemu, state, running, at):
         qemu.state = state
@@ -206,10 +212,14 @@ class Auditor:
                 state[1] = False
             elif line.startswith(b"-incoming"):
                 state[1] = True
-            elif LOCK_REFUSED.search(line) and not state[1]:
+            elif LOCK_REFUSED.search(line) and not (state[1] and self._moves_live(path.stem)):
                 self.violations.append({
                     "kind": "lock-refused", "vm": path.stem, "time": now, "host": path.parts[-5],
                     "text": line.decode("utf-8", "replace")})
+
+    def _moves_live(self, vm):
+        """Not so when a saved state is restored: that has an incoming end, too, but no source."""
+        return any(qemu.vm == vm and qemu.migrates for qemu in self.qemus())
 
     # ---- the loop ----
 
