@@ -314,6 +314,9 @@ void jelect_timers(struct journal *j)
         }
         jelect_search(j, "not elected");
     }
+    if (journal_is_empty(j) && j->config.n_configured == 1) {
+        jsnap_consider_creation(j); /* it hears nobody's HELLO */
+    }
     consider_standing(j);
 }
 
