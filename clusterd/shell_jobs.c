@@ -250,6 +250,17 @@ static void start_job(struct shell *sh, const struct job *job)
     }
 }
 
+/* N1: this node was lost before it began the fence, so it never does; whoever waits for its end is told. */
+static void refuse_job(struct shell *sh, const struct job *job)
+{
+    struct run *r = run_new(sh, RUN_JOB);
+
+    if (r != NULL) {
+        r->job = *job;
+        finish(sh, r, CODE_NOT_STARTED, OBS_UNKNOWN, "the node was lost before it began");
+    }
+}
+
 void jobs_start(struct shell *sh)
 {
     if (!shell_current(sh) || shell_self(sh) == NULL || sh->leaving || quorum_ending(sh)) {
@@ -258,7 +269,12 @@ void jobs_start(struct shell *sh)
     for (unsigned i = 0; i < sh->st->jobs && !sh->failed; i++) {
         const struct job *j = &sh->st->job[i];
 
-        if (j->id > sh->job_mark && j->node == sh->cfg.self && j->session == sh->cfg.session && !j->orphan) {
+        if (j->id <= sh->job_mark || j->node != sh->cfg.self || j->session != sh->cfg.session) {
+            continue;
+        }
+        if (j->orphan) {
+            refuse_job(sh, j);
+        } else {
             start_job(sh, j);
         }
     }

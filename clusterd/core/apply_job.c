@@ -61,13 +61,18 @@ static int check_only_claim(struct apply *a, const struct vm *vm, uint32_t node,
 static int check_vm_job(struct apply *a, enum job_kind kind, const struct vm *vm)
 {
     const struct event *e = a->e;
-    bool usable = vm->saved.tag != 0 && !vm->saved.consumed;
+    const struct op *o = state_op(a->s, vm->op);
+    bool usable = vm->saved.tag != 0 && !vm->saved.consumed,
+         launch = kind == JOB_START || kind == JOB_RESTORE;
+    /* A recovery's launch is decided together with its operation, whose number nobody knew then. */
+    bool fresh =
+        launch && e->id == 0 && o != NULL && o->kind == OP_START && o->recovery && o->state == OPS_QUEUED;
 
     if (vm->job != 0) {
         return reject(a, RC_REFUSED, "VM '%s' has a job in flight already", vm->name);
     }
-    if (e->id != 0 && vm->op != e->id) {
-        return reject(a, RC_REFUSED, "the operation of this job has ended");
+    if ((vm->op != e->id || (launch && o == NULL)) && !fresh) {
+        return reject(a, RC_REFUSED, "the operation of this job has ended, or another one has begun");
     }
     switch (kind) {
     case JOB_START:
@@ -98,12 +103,21 @@ static int check_vm_job(struct apply *a, enum job_kind kind, const struct vm *vm
         if (e->to == e->node || check_executor(a, e->to) != 0) {
             return reject(a, RC_REFUSED, "node %u cannot take VM '%s'", e->to, vm->name);
         }
+        if ((e->flags & EVF_PAUSED) == 0 && !vm_locks_proven(a->s, vm, e->node, e->to)) {
+            return reject(a, RC_REFUSED,
+                          "C5: VM '%s' may only arrive paused: its disks' image locks are not "
+                          "proven between nodes %u and %u",
+                          vm->name, e->node, e->to);
+        }
         return check_only_claim(a, vm, e->node, "migrated");
     case JOB_RESUME:
         if (usable) {
             return reject(a, RC_REFUSED, "S7: the saved state of VM '%s' is not consumed yet", vm->name);
         }
-        return check_only_claim(a, vm, e->node, "resumed");
+        if (check_only_claim(a, vm, e->node, "resumed") == 0 && vm->claim[0].obs != OBS_PAUSED) {
+            return reject(a, RC_REFUSED, "C5: VM '%s' is not known to stand paused", vm->name);
+        }
+        return a->out->rc;
     case JOB_STOP:
     case JOB_RESET:
     case JOB_PROBE:
@@ -306,6 +320,7 @@ static void result_vm(struct apply *a, struct vm *vm, const struct job *j)
 {
     struct claim *c = vm_claim(vm, j->node);
     const char *why = a->e->text ? a->e->text : "the agent failed without saying why";
+    bool failed = a->e->num != 0;
     char text[TEXT_SIZE];
 
     vm->job = 0;
@@ -325,7 +340,12 @@ static void result_vm(struct apply *a, struct vm *vm, const struct job *j)
     if (a->e->obs == OBS_RUNNING && vm->claims == 1) {
         vm->owner = j->node;
     }
-    if (a->e->num != 0) {
+    if (!failed && ((j->kind == JOB_RESUME && a->e->obs != OBS_RUNNING) ||
+                    (j->kind == JOB_START && a->e->obs == OBS_ABSENT))) {
+        failed = true; /* L2: it may do so for ever */
+        why = "the agent did its work, yet the VM does not run";
+    }
+    if (failed) {
         vm->wait = j->kind == JOB_STOP; /* not in a busy loop */
         text_format(text, sizeof text, "%s on node '%s': %s", job_kind_key(j->kind), a->s->node[j->node].name,
                     why);

@@ -155,11 +155,13 @@ static void nodes_try_online(struct apply *a)
     }
 }
 
-/* The fence agents that an earlier daemon of this node left behind have ended (N1). */
-static void drop_orphans(struct apply *a, uint32_t node)
+/* The fence agents that the node's daemons other than this one left behind have ended (N1). */
+static void drop_orphans(struct apply *a, uint32_t node, uint64_t session)
 {
     for (unsigned i = 0; i < a->s->jobs;) {
-        if (a->s->job[i].node == node && a->s->job[i].orphan) {
+        const struct job *j = &a->s->job[i];
+
+        if (j->node == node && j->orphan && j->session != session) {
             state_remove_job(a->s, &a->s->job[i]);
         } else {
             i++;
@@ -239,8 +241,8 @@ int apply_node_up(struct apply *a)
     n->state = NODE_JOINING;
     node_drop_jobs(a, n->id, true);
     if (new_boot) {
-        node_drop_claims(a, n->id); /* N1: a new boot id proves that its old VMs are gone */
-        drop_orphans(a, n->id);     /* and so are the fence agents that it ran */
+        node_drop_claims(a, n->id);         /* N1: a new boot id proves that its old VMs are gone */
+        drop_orphans(a, n->id, n->session); /* and so are the fence agents that it ran */
     } else {
         node_doubt_claims(a, n->id);
     }
@@ -385,7 +387,9 @@ int apply_inventory(struct apply *a)
     }
     if ((e->flags & EVF_COMPLETE) != 0 && e->num == a->s->term) {
         n->inventory_term = e->num;
-        drop_orphans(a, n->id); /* complete: no fence agent of an earlier daemon lives there */
+        /* Complete: no fence agent of an earlier daemon lives there. Its own, begun before it was lost for a
+         * while, end with their results. */
+        drop_orphans(a, n->id, n->session);
         node_try_online(a, n);
     }
     return 0;

@@ -246,7 +246,7 @@ static void end_op(struct decide *d, const struct op *o, enum op_state st, const
 static bool op_has_job(const struct state *s, uint64_t op)
 {
     for (unsigned i = 0; i < s->jobs; i++) {
-        if (s->job[i].op == op) {
+        if (s->job[i].op == op && !s->job[i].orphan) {
             return true;
         }
     }
@@ -258,6 +258,9 @@ static void ask_status(struct decide *d, const struct op *o, const struct fence_
     uint32_t executor = fence_executor(d, target, o->tries);
     struct event *e;
 
+    if (executor == 0 && decide_ready(d, target)) {
+        executor = target; /* a test where there is no other */
+    }
     if (executor == 0) {
         decide_note(d, "no node is ready to ask the fence device");
         return;
@@ -284,6 +287,10 @@ static void decide_confirm(struct decide *d, const struct op *o)
         if (n == NULL || n->state != NODE_GRACE) {
             end_op(d, o, OPS_FAILED, "the node is not lost any more");
         }
+        return;
+    }
+    if (n->loss >= o->id) {
+        end_op(d, o, OPS_FAILED, "N1: the node came back and is lost anew: confirm it once more");
         return;
     }
     if (((d->w->present | d->w->ring) & NODE_BIT(n->id)) != 0) {

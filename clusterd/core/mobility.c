@@ -293,19 +293,6 @@ static uint32_t move_target(struct decide *d, const struct vm *vm, const struct 
     return to;
 }
 
-/* C5: the image locks of all its disks' volumes were seen to hold between these two nodes, both ways. */
-static bool locks_proven(const struct decide *d, const struct vm *vm, uint32_t x, uint32_t y)
-{
-    for (unsigned i = 0; i < vm->disks; i++) {
-        const struct volume *v = vm_volume(d->s, vm->disk[i]);
-
-        if (v == NULL || (v->proven[x] & NODE_BIT(y)) == 0 || (v->proven[y] & NODE_BIT(x)) == 0) {
-            return false;
-        }
-    }
-    return vm->disks > 0;
-}
-
 static void run_live(struct decide *d, const struct vm *vm, const struct op *o)
 {
     const struct claim *c = &vm->claim[0];
@@ -326,7 +313,7 @@ static void run_live(struct decide *d, const struct vm *vm, const struct op *o)
         e = to ? emit_job(d, vm, JOB_MIGRATE, c->node, why) : NULL;
         if (e != NULL) {
             e->to = to;
-            e->flags = locks_proven(d, vm, c->node, to) ? 0 : EVF_PAUSED;
+            e->flags = vm_locks_proven(d->s, vm, c->node, to) ? 0 : EVF_PAUSED;
         }
     }
 }
@@ -658,7 +645,10 @@ static void without_op(struct decide *d, const struct vm *vm)
         }
         return;
     }
-    if (vm->wanted == WANT_RUNNING && c->obs == OBS_PAUSED && !vm->wait) {
+    if (vm->wanted == WANT_RUNNING && c->obs == OBS_PAUSED && vm->tries > vm->set.restart_limit) {
+        decide_note(d, "restart_limit: it could not be resumed; start it by hand when that is mended: %s",
+                    vm->error);
+    } else if (vm->wanted == WANT_RUNNING && c->obs == OBS_PAUSED && !vm->wait) {
         (void)begin_op(d, vm, OP_START, 0, c->node, c->node,
                        vm->saved.tag != 0 ? "it was restored and still stands paused"
                                           : "S6: it stands paused, and exists nowhere else");

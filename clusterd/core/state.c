@@ -431,6 +431,18 @@ const struct volume *vm_volume(const struct state *s, const char *disk)
     return NULL;
 }
 
+bool vm_locks_proven(const struct state *s, const struct vm *vm, uint32_t x, uint32_t y)
+{
+    for (unsigned i = 0; i < vm->disks; i++) {
+        const struct volume *v = vm_volume(s, vm->disk[i]);
+
+        if (v == NULL || (v->proven[x] & NODE_BIT(y)) == 0 || (v->proven[y] & NODE_BIT(x)) == 0) {
+            return false;
+        }
+    }
+    return vm->disks > 0;
+}
+
 const char *node_state_key(const struct state *s, const struct node *n)
 {
     static const char *const keys[NODE_STATES] = {"offline", "joining", "online", "daemon-lost", "unclean"};

@@ -24,6 +24,8 @@ struct rig {
     } node[NODES_MAX + 1];
     int64_t now_ms;
     unsigned vms;
+    bool hold; /* the next fact's decisions wait for the fact after it */
+    struct decisions held;
 };
 
 static void die(const char *what, const char *word)
@@ -74,6 +76,17 @@ static void put(struct rig *r, struct event *e)
 
 static void settle(struct rig *r)
 {
+    for (unsigned i = 0; i < r->held.n; i++) {
+        put(r, &r->held.e[i]);
+    }
+    decisions_fini(&r->held);
+    if (r->hold) {
+        r->hold = false;
+        if (core_decide(r->s, &r->w, &r->held) != 0) {
+            die("out of memory", "");
+        }
+        return;
+    }
     for (int round = 0; round < 100; round++) {
         struct decisions d = {NULL, 0, 0};
 
@@ -417,7 +430,10 @@ static void reload(struct rig *r)
 
 static void play(struct rig *r, char **w, unsigned n)
 {
-    if (strcmp(w[0], "up") == 0) {
+    if (strcmp(w[0], "hold") == 0) {
+        r->hold = true;
+        return;
+    } else if (strcmp(w[0], "up") == 0) {
         play_up(r, node_id(w[1]), true);
     } else if (strcmp(w[0], "restart") == 0) {
         play_up(r, node_id(w[1]), false);
