@@ -13,6 +13,7 @@
 #include "vm.h"
 
 #define ARRIVE_LOOK_MS 50
+#define TARGET_MS      5000
 
 /*
  * Peer to peer: the source's libvirtd drives the migration and holds a connection to the target's, so the
@@ -146,18 +147,46 @@ static long reserve_ms(void)
     return ms > 8000 ? 8000 : ms;
 }
 
+/*
+ * Asks the target first, in a child that can be killed: this host's libvirtd, once it waits for a target that
+ * hangs, can be called back by nobody, and the VM's lock would be held for as long.
+ */
+static int check_target(const char *source, const char *target)
+{
+    long ms = ocf_left_ms() / 3 < TARGET_MS ? ocf_left_ms() / 3 : TARGET_MS;
+    enum virt_state there;
+
+    if (vm_ask(m.uri, ms, &there) != RC_OK) {
+        return ocf_fail(
+            OCF_ERR_GENERIC,
+            "VM '%s': cannot migrate it: libvirt at '%s' cannot be reached within %ld ms; it runs on at %s; "
+            "try from %s: virsh -c %s list",
+            vm.name, m.uri, ms, source, source, m.uri);
+    }
+    if (there != VIRT_ABSENT) {
+        return ocf_fail(OCF_ERR_GENERIC,
+                        "VM '%s': cannot migrate it: %s has it already, %s; stop that one first", vm.name,
+                        target, virt_state_word(there));
+    }
+    return OCF_SUCCESS;
+}
+
 static int migrate_dom(const char *source, const char *target)
 {
     enum virt_state state = virt_state(m.dom);
     long began = ocf_now_ms();
     long long remaining;
     enum job_end end;
-    int left;
+    int left, rc;
 
     if (state != VIRT_RUNNING) {
         return ocf_fail(OCF_ERR_GENERIC,
                         "VM '%s': cannot migrate it live: it is %s; save and restore it instead", vm.name,
                         virt_state_word(state));
+    }
+    rc = check_target(source, target);
+    if (rc != OCF_SUCCESS) {
+        return rc;
     }
     (void)snprintf(m.why, sizeof m.why, "cannot start a thread");
     end = job_run(m.dom, perform, NULL, ocf_now_ms() + ocf_left_ms() - reserve_ms(), &remaining);
