@@ -137,7 +137,7 @@ static int run_confirm(struct cli *c)
         json_object_put(args);
         return rc;
     }
-    return one(c, "node confirm-down", "confirm that node is down:", args);
+    return one(c, "node confirm-down", "confirm the loss of node", args);
 }
 
 const struct cli_command cmd_node[] = {
@@ -157,7 +157,8 @@ const struct cli_command cmd_node[] = {
          "at or below "
          "the option quick_priority or where live cannot; VMs that are off change their owner. The node "
          "takes none "
-         "until it is resumed. A VM that cannot leave stays and is named; the drain goes on waiting for it.",
+         "until it is resumed. A VM that cannot leave stays and is named, and the drain ends with 1; asked "
+         "again, it tries again.",
      .min = 1,
      .max = CLI_ANY,
      .first = KIND_NODE,

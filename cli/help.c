@@ -46,7 +46,12 @@ void help_usage(const struct cli_command *m, char *out, size_t size)
         const struct cli_option *o = &m->option[i];
 
         const char *value = o->choices ? o->choices : o->value;
+        char shown[64];
 
+        (void)snprintf(shown, sizeof shown, "--%s", o->name);
+        if (m->args != NULL && strstr(m->args, shown) != NULL) {
+            continue; /* an alternative to an argument */
+        }
         append(out, size, " %s--%s%s%s%s", o->required ? "" : "[", o->name, value ? " " : "",
                value ? value : "", o->required ? "" : "]");
     }

@@ -981,10 +981,17 @@ struct json_object *command_answer(struct command_ctx *ctx, uint64_t request_id,
     const struct op *o;
 
     (void)request_id;
+    view_init(&view, ctx->shell);
+    if (rc == RC_NO_QUORUM && !view.quorate) {
+        struct err e = ERR_INIT;
+
+        (void)err_set(&e, rc, "no quorum: %s", view.problem);
+        err_hint(&e, "clusterctl quorum shows the votes");
+        return command_error(rc, &e);
+    }
     if (rc != 0) {
         return command_error(rc, err);
     }
-    view_init(&view, ctx->shell);
     o = op ? state_op(view.s, op) : NULL;
     return succeeded(o ? wrap("operation", view_operation(&view, o, true)) : NULL);
 }

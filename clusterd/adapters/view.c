@@ -7,6 +7,20 @@
 #include <string.h>
 #include <time.h>
 
+/* Why not, and by how much. */
+static void add_arithmetic(struct view *v)
+{
+    struct journal_status *j = calloc(1, sizeof *j);
+    size_t len = strlen(v->problem);
+
+    if (j != NULL) {
+        journal_status(v->journal, j);
+        (void)snprintf(v->problem + len, sizeof v->problem - len, " (%u of %u votes are here, %u are needed)",
+                       j->present_votes, j->votes, j->quorum);
+    }
+    free(j);
+}
+
 void view_init(struct view *v, const struct shell *sh)
 {
     memset(v, 0, sizeof *v);
@@ -15,6 +29,9 @@ void view_init(struct view *v, const struct shell *sh)
     v->shell = sh;
     shell_world(sh, &v->world);
     v->quorate = shell_quorate(sh, v->problem, sizeof v->problem);
+    if (!v->quorate && strstr(v->problem, "votes") == NULL) {
+        add_arithmetic(v);
+    }
 }
 
 /* ---- small helpers ---- */
@@ -570,7 +587,7 @@ static const char *names_text(const struct view *v, node_set set, char *out, siz
 static void node_problems(const struct view *v, struct json_object *list)
 {
     node_set unfenced = 0;
-    char names[400];
+    char names[400], hint[200];
 
     for (uint32_t id = 1; id <= NODES_MAX; id++) {
         const struct node *n = state_node(v->s, id);
@@ -585,6 +602,12 @@ static void node_problems(const struct view *v, struct json_object *list)
             problem(list, n->name, "look at its clusterd: systemctl status clusterd",
                     "node '%s' has lost its clusterd: its VMs run on, and are left alone until it is back",
                     n->name);
+        } else if (n->state == NODE_ONLINE && n->mode == MODE_DRAINING && n->op == 0) {
+            (void)snprintf(hint, sizeof hint,
+                           "clusterctl node drain %s tries again, clusterctl node resume %s gives it up",
+                           n->name, n->name);
+            problem(list, n->name, hint, "node '%s' could not be emptied: %u VMs are left on it", n->name,
+                    vms_on(v->s, id));
         } else if (n->state == NODE_OFFLINE && n->fenced) {
             problem(list, n->name, "find out why it was lost, then switch it on",
                     "node '%s' was fenced, and is switched off", n->name);

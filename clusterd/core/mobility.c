@@ -289,6 +289,9 @@ static uint32_t move_target(struct decide *d, const struct vm *vm, const struct 
         end_failed(d, o, why);
     } else if (!move_slot(d, from, to)) {
         to = 0;
+    } else if (o->state != OPS_RUNNING || o->to != to) {
+        d->used[to] +=
+            vm->memory_mib + d->s->opt.vm_overhead_mib; /* what is chosen later in this round sees it */
     }
     return to;
 }
