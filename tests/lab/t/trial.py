@@ -49,7 +49,7 @@ class Guest:
         ago = self.evidence()["last_tick_ms_ago"]
         return ago is not None and ago < 500
 
-    def wait_boots(self, boots, deadline_s=40):
+    def wait_boots(self, boots, deadline_s=90):
         """Until it ticks in its BOOTSth life and has written something there; returns the evidence."""
         def up():
             seen = self.evidence()
