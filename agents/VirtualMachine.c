@@ -15,6 +15,8 @@ static const struct ocf_param params[] = {
      "libvirt URI of this host."},
     {"lock_dir", OCF_STRING, "/run/clusterd/vms", false, false, "folder of the locks",
      "Folder, local to the host, of the locks that each action on a VM holds while it is at work."},
+    {"launcher", OCF_INTEGER, "0", false, false, "pid of the process that launched the agent",
+     "When set, an action that changes a VM does nothing if that process is no more its parent."},
     {"state_file", OCF_STRING, NULL, false, true, "path of the saved memory state",
      "Path, on shared storage, of the file that save writes and restore reads; FILE.meta beside it says what "
      "it belongs to."},

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/rc.h"
 #include "imagelock.h"
@@ -71,11 +72,22 @@ int vm_change(int (*fn)(void), const struct bounded_last *last)
 {
     long wait_ms = ocf_left_ms() / 2 < LOCK_WAIT_MS ? ocf_left_ms() / 2 : LOCK_WAIT_MS;
     struct err e = ERR_INIT;
+    long launcher = ocf_int("launcher");
 
     lock_fd = lock_take(ocf_get("lock_dir"), vm.uuid, wait_ms, &e);
     if (lock_fd < 0) {
         err_wrap(&e, "%s of VM '%s'", ocf_action(), vm.name);
         return ocf_fail_err(OCF_ERR_GENERIC, &e);
+    }
+    /*
+     * C3: between the daemon's fork and our lock nobody can see us. If the daemon has died in that time, its
+     * successor may have found the lock free and called the VM absent; so only now, with the lock, it counts
+     * that it lives.
+     */
+    if (launcher && getppid() != launcher) {
+        return ocf_fail(OCF_ERR_GENERIC,
+                        "%s of VM '%s': process %ld, which launched it, has ended; nothing was done",
+                        ocf_action(), vm.name, launcher);
     }
     change = fn;
     return bounded_run(locked, BOUNDED_LEAVE, "libvirtd", last);

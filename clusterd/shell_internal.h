@@ -239,7 +239,9 @@ struct run *run_of_vm(const struct shell *sh, const char *uuid);
  * says of it proves nothing. */
 bool jobs_touch(const struct shell *sh, const struct vm *vm);
 void run_done(struct shell *sh, struct run *r, const struct run_result *res);
-/* Runs the VirtualMachine agent; r->uuid and r->id are set. */
+/* Runs the VirtualMachine agent as spec says; param (its kv) is released. */
+int run_agent(struct shell *sh, struct run *r, struct run_spec *spec, struct event *param);
+/* The same for one VM; r->uuid and r->id are set. */
 int run_vm_agent(struct shell *sh, struct run *r, const struct vm *vm, const char *action,
                  uint32_t timeout_ms, struct event *param);
 void runs_fini(struct shell *sh);

@@ -232,25 +232,21 @@ void inventory_start(struct shell *sh)
 {
     struct run_spec spec = {.agent = "VirtualMachine", .action = "inventory", .timeout_ms = LOOK_TIMEOUT_MS};
     struct run *r = run_new(sh, RUN_INVENTORY);
-    struct kv param[] = {{(char[]){"hypervisor"}, NULL}, {(char[]){"lock_dir"}, NULL}};
+    struct event param;
 
     if (r == NULL) {
         return;
     }
-    param[0].value = (char *)(uintptr_t)sh->cfg.hypervisor;
-    param[1].value = (char *)(uintptr_t)sh->cfg.agent_lock_dir;
     if (quorum_ending(sh)) { /* S2 cannot wait for a libvirt that hangs */
         spec.timeout_ms = sh->st->opt.no_quorum_timeout_ms / 10;
     }
-    spec.id = r->id = ++sh->run_id;
-    spec.param = param;
-    spec.params = 2;
     sh->inv.running = true;
     sh->inv.again = false;
     sh->inv.index = sh->applied;
     sh->inv.term = sh->st->term;
     sh->inv.last_ms = sh->now;
-    if (sh->p.run.run(sh->p.run.ctx, &spec) != 0) {
+    event_init(&param, EV_NONE);
+    if (run_agent(sh, r, &spec, &param) != 0) {
         run_free(sh, r);
         sh->inv.running = false;
         look_again(sh, true);

@@ -89,6 +89,13 @@ static int run_start(struct shell *sh, struct run *r, struct run_spec *spec, str
     return rc;
 }
 
+int run_agent(struct shell *sh, struct run *r, struct run_spec *spec, struct event *param)
+{
+    event_put(param, "hypervisor", sh->cfg.hypervisor);
+    event_put(param, "lock_dir", sh->cfg.agent_lock_dir);
+    return run_start(sh, r, spec, param);
+}
+
 int run_vm_agent(struct shell *sh, struct run *r, const struct vm *vm, const char *action,
                  uint32_t timeout_ms, struct event *param)
 {
@@ -99,9 +106,7 @@ int run_vm_agent(struct shell *sh, struct run *r, const struct vm *vm, const cha
     spec.xml = vm->xml;
     snprintf(r->uuid, sizeof r->uuid, "%s", vm->uuid);
     event_put(param, "uuid", vm->uuid);
-    event_put(param, "hypervisor", sh->cfg.hypervisor);
-    event_put(param, "lock_dir", sh->cfg.agent_lock_dir);
-    return run_start(sh, r, &spec, param);
+    return run_agent(sh, r, &spec, param);
 }
 
 /* What there is of the VM, by C3's own measure: the inventory sees an agent's leftovers too, which hold its

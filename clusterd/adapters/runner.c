@@ -182,6 +182,8 @@ static void build_ocf(struct run *run, const struct run_spec *spec)
     for (unsigned i = 0; i < spec->params; i++) {
         add_ocf_param(env, spec->param[i].key, spec->param[i].value);
     }
+    /* C3: until it holds its VM's lock nobody sees it; if we die before, it does nothing. */
+    g_ptr_array_add(env, g_strdup_printf("OCF_RESKEY_launcher=%d", (int)getpid()));
     if (spec->xml_uuid && spec->xml) {
         char *path = write_xml(run->r, spec->xml_uuid, spec->xml, &run->refused);
 
