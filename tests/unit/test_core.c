@@ -52,12 +52,21 @@ static void node_comes(struct state *s, uint32_t id, const char *boot)
 
 static struct applied job(struct state *s, enum job_kind kind, uint32_t node, uint32_t to)
 {
+    const struct vm *vm = state_vm(s, "web1");
     struct event e;
 
+    if (vm->op == 0 && vm->job == 0) { /* a launch has an operation */
+        event_init(&e, EV_OP_BEGIN);
+        e.num = OP_START;
+        snprintf(e.subject, sizeof e.subject, "web1");
+        assert_int_equal(put(s, &e).rc, 0);
+    }
     event_init(&e, EV_JOB);
     e.num = kind;
     e.node = node;
     e.to = to;
+    e.id = vm->op;
+    e.flags = kind == JOB_MIGRATE ? EVF_PAUSED : 0;
     snprintf(e.subject, sizeof e.subject, "web1");
     return put(s, &e);
 }
