@@ -61,7 +61,9 @@ static const struct ocf_action actions[] = {
      "reads it back, paused; refused when the tag, the file or a disk is not as it was at the save."},
     {"inventory", 5, 0, look_inventory,
      "one line for each VM on this host, whoever knows of it: libvirt, /proc or a lock that is held."},
-    {"resume", 30, 0, run_resume, "resumes a paused VM (never the incoming half of a migration)."},
+    {"resume", 30, 0, run_resume,
+     "resumes a paused VM (never the incoming half of a migration); given a state_file, deletes it then "
+     "(S7)."},
     {"reset", 30, 0, run_reset, "resets a running VM as by its reset button."},
     {NULL, 0, 0, NULL, NULL},
 };
