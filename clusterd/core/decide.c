@@ -458,8 +458,7 @@ static void decide_volume(struct decide *d, const struct volume *v)
     }
 }
 
-/* Nodes between which live migration may want to go without a pause. */
-static node_set provable(const struct decide *d, const struct volume *v)
+node_set volume_provable(const struct decide *d, const struct volume *v)
 {
     node_set set = 0;
 
@@ -468,7 +467,8 @@ static node_set provable(const struct decide *d, const struct volume *v)
             set |= NODE_BIT(id);
         }
     }
-    return set;
+    /* n x n tries: in larger clusters a migrated VM arrives paused instead */
+    return __builtin_popcountll(set) <= PROOF_NODES_MAX ? set : 0;
 }
 
 static struct event *emit_lock_job(struct decide *d, const struct volume *v, enum job_kind kind,
@@ -489,12 +489,9 @@ static struct event *emit_lock_job(struct decide *d, const struct volume *v, enu
 /* C5: one node holds an image lock, all others must be refused; released, they must get it. Then the next. */
 static void decide_locks(struct decide *d, const struct volume *v)
 {
-    node_set set = v->removing ? 0 : provable(d, v);
+    node_set set = v->removing ? 0 : volume_provable(d, v);
     bool under_way = v->holding;
 
-    if (__builtin_popcountll(set) > PROOF_NODES_MAX) {
-        return; /* n x n tries: in larger clusters a migrated VM arrives paused instead */
-    }
     for (uint32_t b = 1; b <= NODES_MAX && v->prover != 0; b++) {
         node_set bit = NODE_BIT(b);
 

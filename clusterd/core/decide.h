@@ -40,6 +40,8 @@ void decide_vm(struct decide *d, const struct vm *vm);
 /* A VM that keeps its node from being drained and will not leave it by itself; note says why. */
 bool drain_blocked(struct decide *d, const struct vm *vm, const struct op *drain);
 
+/* decide.c: the nodes of a volume between which image locks are, or are still to be, proven (C5). */
+node_set volume_provable(const struct decide *d, const struct volume *v);
 /* decide.c: whether a node is lost, and fencing. */
 void decide_node(struct decide *d, const struct node *n);
 

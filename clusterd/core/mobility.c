@@ -296,6 +296,21 @@ static uint32_t move_target(struct decide *d, const struct vm *vm, const struct 
     return to;
 }
 
+/* The proof is still to come, or under way. */
+static bool locks_coming(const struct decide *d, const struct vm *vm, uint32_t x, uint32_t y)
+{
+    node_set both = NODE_BIT(x) | NODE_BIT(y);
+
+    for (unsigned i = 0; i < vm->disks; i++) {
+        const struct volume *v = vm_volume(d->s, vm->disk[i]);
+
+        if (v == NULL || (volume_provable(d, v) & both) != both) {
+            return false;
+        }
+    }
+    return !vm_locks_proven(d->s, vm, x, y);
+}
+
 static void run_live(struct decide *d, const struct vm *vm, const struct op *o)
 {
     const struct claim *c = &vm->claim[0];
@@ -313,6 +328,11 @@ static void run_live(struct decide *d, const struct vm *vm, const struct op *o)
         end_failed(d, o, "the migration failed");
     } else {
         to = move_target(d, vm, o, c->node, why);
+        if (to != 0 && locks_coming(d, vm, c->node, to)) {
+            decide_note(d, "C5: whether image locks hold between nodes '%s' and '%s' is being proven",
+                        decide_node_name(d, c->node), decide_node_name(d, to));
+            return;
+        }
         e = to ? emit_job(d, vm, JOB_MIGRATE, c->node, why) : NULL;
         if (e != NULL) {
             e->to = to;

@@ -26,6 +26,10 @@ auth_unix_rw = "none"
 host_uuid = "{uuid}"
 """
 
+CLUSTERD_CONF = """\
+# Plain TCP, in the lab only: real hosts migrate over SSH, the default.
+migration_uri = qemu+tcp://%s/system
+"""
 QEMU_CONF = """user = "root"
 group = "root"
 dynamic_ownership = 0
