@@ -133,6 +133,7 @@ static void settle(struct shell *sh)
         }
         journal_drain(sh);
         jobs_start(sh);
+        jobs_cancel(sh);
         inventory_consider(sh);
         quorum_consider(sh);
         leave_consider(sh);

@@ -232,6 +232,8 @@ void decide_applied(struct shell *sh, const struct event *e, const struct applie
 
 /* shell_jobs.c */
 void jobs_start(struct shell *sh);
+/* Ends migrations that cannot come to anything any more. */
+void jobs_cancel(struct shell *sh);
 struct run *run_new(struct shell *sh, enum run_purpose purpose);
 void run_free(struct shell *sh, struct run *r); /* takes it off the list */
 struct run *run_of_vm(const struct shell *sh, const char *uuid);

@@ -286,6 +286,28 @@ void jobs_start(struct shell *sh)
     sh->job_mark = sh->applied > sh->job_mark ? sh->applied : sh->job_mark;
 }
 
+/* A migration towards a node that is gone, or that an operator cancels, would wait for its time-out; ended
+ * now, the VM goes on at its source (S6). What became of it is looked at afterwards, as ever. */
+void jobs_cancel(struct shell *sh)
+{
+    for (struct run *r = sh->runs; r != NULL; r = r->next) {
+        const struct node *to = state_node(sh->st, r->job.to);
+        const struct op *o = state_op(sh->st, r->job.op);
+
+        if (r->purpose != RUN_JOB || r->job.kind != JOB_MIGRATE || r->cancelled) {
+            continue;
+        }
+        if ((to != NULL && (to->state == NODE_UNCLEAN || to->state == NODE_OFFLINE)) ||
+            (o != NULL && o->cancel)) {
+            shell_log(sh, LOG_L_NOTICE, "the migration of VM '%s' towards node '%s' is ended: %s",
+                      r->job.subject, to != NULL ? to->name : "?",
+                      o != NULL && o->cancel ? "cancelled" : "that node is lost");
+            r->cancelled = true;
+            sh->p.run.cancel(sh->p.run.ctx, r->id);
+        }
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------- results
  */
 

@@ -16,11 +16,17 @@ class Cluster(Trial):
     def status(self, node="node1"):
         return self.ctl("status", node=node)
 
+    def _one(self, what, name, ask):
+        """A row of the status; what is not (yet) there has no state."""
+        seen = self.ctl("status", node=ask, check=False).get(what, [])
+        return next((row for row in seen if row["name"] == name), {"name": name, "state": None, "mode": None,
+                                                                   "node": None, "owner": None, "error": None})
+
     def node(self, name, ask="node1"):
-        return next(n for n in self.status(ask)["nodes"] if n["name"] == name)
+        return self._one("nodes", name, ask)
 
     def vm(self, name, ask="node1"):
-        return next(v for v in self.status(ask)["vms"] if v["name"] == name)
+        return self._one("vms", name, ask)
 
     def wait_nodes(self, state, names=None, ask="node1", deadline_s=40):
         names = names or [host.name for host in self.lab.hosts]
