@@ -67,6 +67,7 @@ struct run {
     uint64_t id; /* of the runner */
     enum run_purpose purpose;
     bool force;     /* RUN_SELF_STOP */
+    bool cancelled; /* its end was asked for */
     struct job job; /* a copy: the state may forget it meanwhile */
     char uuid[40];  /* of the VM that it is about; empty: none */
     int code;       /* of the action, when the purpose is not RUN_JOB any more */

@@ -16,22 +16,14 @@ class Cluster(Trial):
     def status(self, node="node1"):
         return self.ctl("status", node=node)
 
-    def _one(self, what, name, ask):
-        """A row of the status; what is not (yet) there has no state."""
-        seen = self.ctl("status", node=ask, check=False).get(what, [])
-        return next((row for row in seen if row["name"] == name), {"name": name, "state": None, "mode": None,
-                                                                   "node": None, "owner": None, "error": None})
-
-    def node(self, name, ask="node1"):
-        return self._one("nodes", name, ask)
-
-    def vm(self, name, ask="node1"):
-        return self._one("vms", name, ask)
+    def quorate(self, node="node1"):
+        return self.ctl("status", node=node, check=False).get("cluster", {}).get("quorate")
 
     def wait_nodes(self, state, names=None, ask="node1", deadline_s=40):
         names = names or [host.name for host in self.lab.hosts]
         wait_until(f"{', '.join(names)} {state}",
-                   lambda: all(self.node(name, ask)["state"] == state for name in names), deadline_s)
+                   lambda: self.quorate(ask) and all(self.node(name, ask).get("state") == state for name in names),
+                   deadline_s)
 
     def wait_volume(self, nodes=3, ask="node1"):
         wait_until("the volume is online on all nodes",
