@@ -36,6 +36,7 @@ struct corosync {
     bool ring_known;
     struct quorum_ring_id quorum_ring_id;
     bool quorum_known, quorate;
+    bool joined;  /* cpg has said who is in the group */
     bool changed; /* since the shell was told */
     uint64_t view;
     GQueue queue; /* of GBytes */
@@ -205,7 +206,7 @@ static void tell_view(struct corosync *cs)
 {
     bool quorate = same_ring(cs) && cs->quorate;
 
-    if (!cs->changed) {
+    if (!cs->changed || (cs->connected && !cs->joined)) {
         return;
     }
     cs->changed = false;
@@ -236,6 +237,7 @@ static void on_confchg(cpg_handle_t h, const struct cpg_name *group, const struc
     for (size_t i = 0; i < members; i++) {
         cs->present |= bit_of(member[i].nodeid);
     }
+    cs->joined = true;
     cs->changed = true;
 }
 
@@ -393,7 +395,7 @@ static void disconnect(struct corosync *cs)
         (void)quorum_finalize(cs->quorum);
     }
     cs->have_cpg = cs->have_quorum = cs->connected = cs->lost = false;
-    cs->ring_known = cs->quorum_known = cs->quorate = false;
+    cs->joined = cs->ring_known = cs->quorum_known = cs->quorate = false;
     cs->present = cs->ring = 0;
     cs->ring_id = (struct cpg_ring_id){0};
 }
@@ -505,6 +507,20 @@ static cs_error_t open_cpg(struct corosync *cs, int *fd)
     return code == CS_OK ? cpg_join(cs->cpg, &group) : code;
 }
 
+/* GLib takes a source that may not recurse out of the poll and puts it back, with a wake-up, for each
+ * message. Ours cannot recurse: nobody runs the loop from within. */
+static guint watch_fd(int fd, GUnixFDSourceFunc fn, struct corosync *cs)
+{
+    GSource *source = g_unix_fd_source_new(fd, G_IO_IN | G_IO_HUP | G_IO_ERR);
+    guint id;
+
+    g_source_set_callback(source, (GSourceFunc)(void (*)(void))fn, cs, NULL);
+    g_source_set_can_recurse(source, TRUE);
+    id = g_source_attach(source, NULL);
+    g_source_unref(source);
+    return id;
+}
+
 static bool connect_all(struct corosync *cs)
 {
     int quorum_fd = -1, cpg_fd = -1;
@@ -520,8 +536,8 @@ static bool connect_all(struct corosync *cs)
         disconnect(cs);
         return false;
     }
-    cs->quorum_source = g_unix_fd_add(quorum_fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_quorum_ready, cs);
-    cs->cpg_source = g_unix_fd_add(cpg_fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_cpg, cs);
+    cs->quorum_source = watch_fd(quorum_fd, on_quorum_ready, cs);
+    cs->cpg_source = watch_fd(cpg_fd, on_cpg, cs);
     cs->connected = true;
     cs->reconnect_ms = RECONNECT_FIRST_MS;
     log_notice("joined corosync's group '%s' as node %u", COROSYNC_GROUP, cs->c.self);
