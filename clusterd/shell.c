@@ -467,6 +467,10 @@ bool shell_quorate(const struct shell *sh, char *why, size_t size)
     if (journal_is_open(sh->j) && sh->st->term != 0 && !sh->failed) {
         return true;
     }
+    if (sh->store_error[0] != '\0') {
+        snprintf(why, size, "%s", sh->store_error);
+        return false;
+    }
     status = malloc(sizeof *status);
     if (status != NULL) {
         journal_status(sh->j, status);

@@ -122,6 +122,7 @@ struct shell {
     uint64_t journal_ms;         /* its deadline */
     uint64_t reload_ms;          /* the store is to be read again then; NEVER */
     bool store_void;             /* an fsync failed outside of a persist: the next one says so */
+    char store_error[900];       /* of the last write, for people; empty: it went well */
     uint32_t coordinator;        /* 0: unknown */
     uint64_t term;               /* of that coordinator */
     struct journal_uuid cluster; /* that job_mark belongs to */

@@ -218,8 +218,11 @@ static void persist(struct shell *sh, const struct journal_persist *p)
     } else {
         rc = sh->p.store.persist(sh->p.store.ctx, sh->j, p, &fsync_failed, &err);
     }
+    sh->store_error[0] = '\0';
     if (rc != 0) {
-        shell_log(sh, LOG_L_ERROR, "the journal could not be written: %s", err.msg);
+        snprintf(sh->store_error, sizeof sh->store_error, "the journal cannot be written: %s%s%s", err.hint,
+                 err.hint[0] ? ": " : "", err.msg);
+        shell_log(sh, LOG_L_ERROR, "%s", sh->store_error);
     }
     ev.persisted.seq = p->seq;
     ev.persisted.result = rc == 0        ? JOURNAL_PERSIST_OK
