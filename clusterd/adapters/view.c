@@ -13,7 +13,7 @@ static void add_arithmetic(struct view *v)
     struct journal_status *j = calloc(1, sizeof *j);
     size_t len = strlen(v->problem);
 
-    if (j != NULL) {
+    if (j != NULL && v->journal != NULL) {
         journal_status(v->journal, j);
         (void)snprintf(v->problem + len, sizeof v->problem - len, " (%u of %u votes are here, %u are needed)",
                        j->present_votes, j->votes, j->quorum);
