@@ -316,7 +316,7 @@ static int gather(const struct shell *sh, const struct inventory *inv, struct ev
         }
         if (obs == OBS_UNKNOWN) {
             *open = true;
-        } else if (obs != (c != NULL ? c->obs : OBS_ABSENT)) {
+        } else if (obs != (c != NULL ? c->obs : OBS_ABSENT) || (vm->unseen & NODE_BIT(sh->cfg.self)) != 0) {
             *differs = true;
         }
     }

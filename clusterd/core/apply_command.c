@@ -363,6 +363,11 @@ static int cmd_vm_add(struct apply *a)
         return a->out->rc;
     }
     vm->changed = a->index;
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        if (a->s->node[id].id != 0 && a->s->node[id].state != NODE_OFFLINE) {
+            vm->unseen |= NODE_BIT(id); /* REQ-F7: it may run there already */
+        }
+    }
     if (start != NULL && strcmp(start, "1") == 0) {
         return vm_start_op(a, vm, 0);
     }

@@ -82,6 +82,10 @@ static int check_vm_job(struct apply *a, enum job_kind kind, const struct vm *vm
         if ((vm_claim_set(vm) & ~NODE_BIT(e->node)) != 0 || vm->claims != 0) {
             return reject(a, RC_REFUSED, "S1: VM '%s' may exist on a node already", vm->name);
         }
+        if (vm->unseen != 0) {
+            return reject(a, RC_REFUSED, "C1: VM '%s' may run already on a node that has not said so yet",
+                          vm->name);
+        }
         if (usable != (kind == JOB_RESTORE)) {
             return reject(a, RC_REFUSED, "S7: VM '%s' %s", vm->name,
                           usable ? "has a saved state, which is not void yet"

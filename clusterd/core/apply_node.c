@@ -128,6 +128,7 @@ static void node_drop_claims(struct apply *a, uint32_t node)
         struct vm *vm = a->s->vm[i];
         struct claim *c = vm_claim(vm, node);
 
+        vm->unseen &= ~NODE_BIT(node);
         if (c == NULL) {
             continue;
         }
@@ -378,6 +379,9 @@ int apply_inventory(struct apply *a)
          * flight only that job's end does. */
         if (vm->job != 0 || e->index < vm->changed) {
             continue;
+        }
+        if ((e->flags & EVF_COMPLETE) != 0 && (how == NULL || obs_from_key(how) != OBS_UNKNOWN)) {
+            vm->unseen &= ~NODE_BIT(n->id);
         }
         if (c != NULL) {
             inventory_claim(a, n, vm, c, how);

@@ -149,13 +149,26 @@ static void settle(struct decide *d, const struct vm *vm)
     }
 }
 
+/* C1: added a moment ago, and it may run somewhere already. Only what launches it has to wait. */
+static bool is_unseen(struct decide *d, const struct vm *vm)
+{
+    const struct op *o = state_op(d->s, vm->op);
+
+    if (vm->unseen == 0 || vm->wanted != WANT_RUNNING || (o != NULL && o->cancel)) {
+        return false;
+    }
+    decide_note(d, "C1: node '%s' has not said yet whether it runs there already",
+                decide_node_name(d, (uint32_t)__builtin_ctzll(vm->unseen) + 1));
+    return true;
+}
+
 /* True when the claims are clear: none, or one whose state is known and that can be worked with. */
 static bool is_clear(struct decide *d, const struct vm *vm)
 {
     const struct claim *c = &vm->claim[0];
 
     if (vm->claims == 0) {
-        return true;
+        return !is_unseen(d, vm);
     }
     if (learn(d, vm)) {
         return false;

@@ -86,6 +86,7 @@ struct vm {
     uint32_t home;  /* node that a drain took it from; 0: none */
     struct claim claim[CLAIMS_MAX];
     unsigned claims;
+    node_set unseen; /* C1: nodes that have not said yet, since it was added, whether it runs there already */
     struct saved_state saved;
     uint64_t op;       /* running operation or 0 */
     uint64_t job;      /* job in flight or 0 */

@@ -206,6 +206,7 @@ static void c_vm(struct codec *c, struct vm *vm)
             c->r->bad = true;
         }
     }
+    c_u64(c, &vm->unseen);
     c_saved(c, &vm->saved);
     c_u64(c, &vm->op);
     c_u64(c, &vm->job);

@@ -140,8 +140,16 @@ static void pass(struct loopback *l, struct shell *sh, unsigned ms)
 static void messages(const uint8_t *data, size_t size)
 {
     struct loopback l = {BUF_INIT, 1000};
-    struct shell_config c = {
-        .self = 1, .name = "node1", .cluster = "c", .boot = "b", .session = 7, .cpus = 1};
+    struct shell_config c = {.self = 1,
+                             .name = "node1",
+                             .cluster = "c",
+                             .boot = "b",
+                             .session = 7,
+                             .cpus = 1,
+                             .hypervisor = "",
+                             .migration_uri = "",
+                             .volume_dir = "",
+                             .agent_lock_dir = ""};
     struct ports p = {
         {&l, loop_send},
         {&l, persist, snapshot, snapshot_read, load, set_aside, history_add, history_trim, NULL},

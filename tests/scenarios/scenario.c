@@ -191,7 +191,7 @@ static void play_open(struct rig *r, uint32_t id)
     put(r, &e);
 }
 
-static void play_vm(struct rig *r, char **words, unsigned n)
+static void play_vm(struct rig *r, char **words, unsigned n, bool seen)
 {
     struct event e;
 
@@ -215,6 +215,11 @@ static void play_vm(struct rig *r, char **words, unsigned n)
         event_putf(&e, "disk", "/var/lib/clusterd/volumes/vol1/%s.img", words[0]);
     }
     fact(r, &e, r->w.self);
+    for (uint32_t id = 1; seen && id <= NODES_MAX; id++) {
+        if (r->s->node[id].state == NODE_ONLINE && (r->w.present & NODE_BIT(id)) != 0) {
+            play_inventory(r, id, NULL, 0);
+        }
+    }
 }
 
 static enum event_kind command_kind(const char *word)
@@ -447,7 +452,9 @@ static void play(struct rig *r, char **w, unsigned n)
         r->w.present &= ~NODE_BIT(node_id(w[1]));
         r->w.ring &= n > 2 ? r->w.ring : ~NODE_BIT(node_id(w[1]));
     } else if (strcmp(w[0], "vm") == 0) {
-        play_vm(r, w + 1, n - 1);
+        play_vm(r, w + 1, n - 1, true);
+    } else if (strcmp(w[0], "add") == 0) {
+        play_vm(r, w + 1, n - 1, false);
     } else if (strcmp(w[0], "do") == 0) {
         play_command(r, w + 1, n - 1);
     } else if (strcmp(w[0], "end") == 0) {

@@ -32,6 +32,19 @@ static struct applied fact(struct state *s, struct event *e, uint32_t node)
     return put(s, e);
 }
 
+/* Nothing. */
+static void says_what_it_runs(struct state *s, uint32_t id)
+{
+    struct event e;
+
+    event_init(&e, EV_INVENTORY);
+    e.node = id;
+    e.num = 1;
+    e.index = s->index;
+    e.flags = EVF_COMPLETE;
+    assert_int_equal(fact(s, &e, id).rc, 0);
+}
+
 static void node_comes(struct state *s, uint32_t id, const char *boot)
 {
     struct event e;
@@ -42,12 +55,7 @@ static void node_comes(struct state *s, uint32_t id, const char *boot)
     event_put(&e, "boot", boot);
     event_put(&e, "memory_mib", "4096");
     assert_int_equal(fact(s, &e, id).rc, 0);
-    event_init(&e, EV_INVENTORY);
-    e.node = id;
-    e.num = 1;
-    e.index = s->index;
-    e.flags = EVF_COMPLETE;
-    assert_int_equal(fact(s, &e, id).rc, 0);
+    says_what_it_runs(s, id);
 }
 
 static struct applied job(struct state *s, enum job_kind kind, uint32_t node, uint32_t to)
@@ -113,6 +121,10 @@ static struct state *cluster(void)
     event_put(&e, "disk", "/var/lib/clusterd/volumes/vol1/web1.img");
     event_put(&e, "network", "bridge:br0");
     assert_int_equal(fact(s, &e, 1).rc, 0);
+    assert_int_equal(state_vm(s, "web1")->unseen, 7); /* C1: it may run there already */
+    for (uint32_t id = 1; id <= 3; id++) {
+        says_what_it_runs(s, id);
+    }
     return s;
 }
 
