@@ -185,6 +185,7 @@ static int journal_make(struct shell *sh, struct err *err)
     }
     event_encode(&open, &sh->open_data);
     event_fini(&open);
+    c.snapshot_entries = c.tail_entries = sh->cfg.snapshot_entries;
     c.seed = sh->p.clock.random(sh->p.clock.ctx);
     c.n_configured = sh->cfg.configureds;
     for (unsigned i = 0; i < sh->cfg.configureds; i++) {

@@ -34,6 +34,7 @@ void node_try_online(struct apply *a, struct node *n);
 int apply_job(struct apply *a);
 int apply_job_result(struct apply *a);
 int apply_deadline(struct apply *a);
+void volumes_remove(struct apply *a);
 
 /* apply_op.c */
 int apply_op_begin(struct apply *a);

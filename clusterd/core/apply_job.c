@@ -430,6 +430,20 @@ static void volume_removed(struct apply *a, struct volume *v)
     state_remove_volume(a->s, v);
 }
 
+/* A volume that is to go is gone when it is mounted nowhere and nobody is at work on it, whatever ended that. */
+void volumes_remove(struct apply *a)
+{
+    for (unsigned i = 0; i < a->s->volumes;) {
+        struct volume *v = a->s->volume[i];
+
+        if (v->removing && v->online == 0 && v->busy == 0) {
+            volume_removed(a, v);
+        } else {
+            i++;
+        }
+    }
+}
+
 /*
  * C5: while one node held the lock, another was refused; released, it got it. What only one of the two showed
  * proves nothing: a file system that refuses always, or never.
@@ -475,9 +489,6 @@ static void result_volume(struct apply *a, struct volume *v, const struct job *j
     }
     v->error[0] = '\0';
     v->online = j->kind == JOB_VOLUME_START ? v->online | bit : v->online & ~bit;
-    if (v->removing && v->online == 0 && v->busy == 0) {
-        volume_removed(a, v);
-    }
 }
 
 int apply_job_result(struct apply *a)
@@ -503,6 +514,7 @@ int apply_job_result(struct apply *a)
         } else if (state_volume(a->s, done.subject) != NULL) {
             result_volume(a, state_volume(a->s, done.subject), &done);
         }
+        volumes_remove(a);
     } else if (vm != NULL && vm->job == done.id) {
         result_vm(a, vm, &done);
     }
@@ -543,6 +555,7 @@ static int deadline_job(struct apply *a)
                 v->holding = v->holding && gone.kind != JOB_LOCK_HOLD;
             }
         }
+        volumes_remove(a);
     } else if (vm != NULL && vm->job == gone.id) {
         struct claim *c = vm_claim(vm, gone.node);
 

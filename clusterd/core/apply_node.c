@@ -119,6 +119,7 @@ void node_drop_jobs(struct apply *a, uint32_t node, bool orphan_fences)
     for (unsigned i = 0; i < s->volumes; i++) {
         volume_forget(s->volume[i], node);
     }
+    volumes_remove(a);
 }
 
 /* C1: all that ran under the node's old boot, or before it was cut off, is gone. */

@@ -188,6 +188,11 @@ static void handle(const struct item *it)
             world_libvirt(h, true);
         }
         break;
+    case ITEM_COROSYNC:
+        if (it->a == h->powers) {
+            host_corosync(h, true);
+        }
+        break;
     case ITEM_FAULT:
         drive_fault();
         break;
@@ -256,6 +261,7 @@ struct record {
     bool begins, failed;
     char failure[1024];
     struct stats stats;
+    uint64_t applied[EV_COUNT], rejected[EV_COUNT];
 };
 
 static void write_all(int fd, const void *data, size_t len)
@@ -300,16 +306,22 @@ static void worker(int fd, uint64_t first, uint64_t last, unsigned step)
         r.failed = sim.failed;
         snprintf(r.failure, sizeof r.failure, "%s", sim.failure);
         r.stats = sim.stats;
+        memcpy(r.applied, sim.applied, sizeof r.applied);
+        memcpy(r.rejected, sim.rejected, sizeof r.rejected);
         write_all(fd, &r, sizeof r);
     }
     _exit(0);
 }
 
-static void add(struct stats *sum, const struct stats *s)
+static void add(struct record *sum, const struct record *r)
 {
-#define X(name) sum->name += s->name;
+#define X(name) sum->stats.name += r->stats.name;
     STATS(X)
 #undef X
+    for (int k = 0; k < EV_COUNT; k++) {
+        sum->applied[k] += r->applied[k];
+        sum->rejected[k] += r->rejected[k];
+    }
 }
 
 static void failed_seed(uint64_t seed, const char *why)
@@ -319,18 +331,24 @@ static void failed_seed(uint64_t seed, const char *why)
     (void)fflush(stdout);
 }
 
-static void print_stats(const struct stats *s)
+/* What was exercised: faults, and the events of the core (applied/rejected). */
+static void print_stats(const struct record *r)
 {
+    const struct stats *s = &r->stats;
     unsigned column = 0;
 
 #define X(name) printf("%-22s %10llu%s", #name, (unsigned long long)s->name, ++column % 3 ? "   " : "\n");
     STATS(X)
 #undef X
+    for (int k = EV_OPEN; k < EV_COUNT; k++) {
+        printf("%-22s %10llu/%-6llu%s", event_key((enum event_kind)k), (unsigned long long)r->applied[k],
+               (unsigned long long)r->rejected[k], ++column % 3 ? "   " : "\n");
+    }
     printf("%s", column % 3 ? "\n" : "");
 }
 
 /* Reads what a worker says; a worker that dies in the middle of a seed has failed it. */
-static unsigned collect(const int *fds, unsigned jobs, struct stats *sum)
+static unsigned collect(const int *fds, unsigned jobs, struct record *sum)
 {
     unsigned failures = 0, open = jobs;
     bool done[JOBS_MAX] = {false};
@@ -356,7 +374,7 @@ static unsigned collect(const int *fds, unsigned jobs, struct stats *sum)
             if (r.begins) {
                 continue;
             }
-            add(sum, &r.stats);
+            add(sum, &r);
             if (r.failed && failures++ < FAILURES_MAX) {
                 failed_seed(r.seed, r.failure);
             }
@@ -368,7 +386,7 @@ static unsigned collect(const int *fds, unsigned jobs, struct stats *sum)
 static int run_range(uint64_t first, uint64_t last, unsigned jobs)
 {
     int fds[JOBS_MAX];
-    struct stats sum = {0};
+    struct record sum = {0};
     struct timespec begin, end;
     double seconds;
     unsigned failures;
@@ -397,7 +415,7 @@ static int run_range(uint64_t first, uint64_t last, unsigned jobs)
     print_stats(&sum);
     printf("sim: seeds %llu to %llu: %u failed, %.1f seeds/s, %.0f events/s\n", (unsigned long long)first,
            (unsigned long long)last, failures, (double)(last - first + 1) / seconds,
-           (double)sum.events / seconds);
+           (double)sum.stats.events / seconds);
     return failures ? 1 : 0;
 }
 
@@ -412,6 +430,7 @@ int main(int argc, char **argv)
     uint64_t first = 1, last = 200;
     unsigned jobs = 2;
     bool one = false, traced = false;
+    struct record r = {0};
 
     for (int i = 1; i < argc; i++) {
         char *end;
@@ -440,7 +459,10 @@ int main(int argc, char **argv)
         return run_range(first, last, jobs);
     }
     run_seed(first, traced);
-    print_stats(&sim.stats);
+    r.stats = sim.stats;
+    memcpy(r.applied, sim.applied, sizeof r.applied);
+    memcpy(r.rejected, sim.rejected, sizeof r.rejected);
+    print_stats(&r);
     if (sim.failed) {
         failed_seed(first, sim.failure);
     }

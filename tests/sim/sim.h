@@ -44,6 +44,8 @@
     X(set_asides)                                                                                            \
     X(snapshots)                                                                                             \
     X(installs)                                                                                              \
+    X(corosync_deaths)                                                                                       \
+    X(clock_jumps)                                                                                           \
     X(libvirt_restarts)                                                                                      \
     X(agents)                                                                                                \
     X(agents_failed_before)                                                                                  \
@@ -95,6 +97,7 @@ enum item_type {
     ITEM_RESUME, /* a paused host goes on */
     ITEM_RESUME_DAEMON,
     ITEM_LIBVIRT, /* libvirt is back */
+    ITEM_COROSYNC,
     ITEM_FAULT,
     ITEM_OPERATOR,
     ITEM_HEAL, /* a partition ends; a: its number */
@@ -187,7 +190,9 @@ struct host {
     bool fsync_fails;        /* the next one */
     uint64_t clock_base;
     bool libvirt; /* answers */
-    bool mounted[VOLUMES_MAX];
+    bool corosync;
+    int64_t wall_offset_ms;
+    bool mounted[VOLUMES_MAX + 1];
 
     /* The daemon. */
     struct shell *sh;
@@ -266,7 +271,7 @@ struct agent {
     uint64_t timeout_at, effect_us, done_us, next_at, wait_until;
     uint32_t timeout_ms;
     bool killed; /* the answer was given; what is left holds its lock */
-    bool cancelled, acted, hangs;
+    bool cancelled, acted, hangs, prepared;
     int code;
     char reason[TEXT_SIZE];
     struct buf out;
@@ -292,12 +297,13 @@ struct sim {
     int n, vms, volumes;
     struct host hosts[HOSTS_MAX];
     struct vm_world vm[VMS_MAX];
-    bool volume_locks[VOLUMES_MAX]; /* image locks hold there */
+    bool volume_locks[VOLUMES_MAX + 1]; /* image locks hold there */
     struct agent *agents;
     uint64_t uids;
     struct item *heap;
     size_t n_heap, cap_heap;
     struct stats stats;
+    uint64_t applied[EV_COUNT], rejected[EV_COUNT]; /* how often, by kind */
     uint64_t rings, partition;
     bool bmc_cut; /* a partition cuts the BMCs too */
     bool reform_due;
@@ -307,6 +313,7 @@ struct sim {
     uint64_t fault_mean_us, operator_mean_us;
     unsigned agent_fault_permille, guest_end_permille, crash_weight;
     bool early_faults, migration_apart, store_lost;
+    uint32_t snapshot_entries;
 
     /* The operator. */
     unsigned step; /* of the setup */
@@ -340,6 +347,7 @@ void host_init(struct host *h, int id);
 void host_fini(struct host *h);
 void host_on(struct host *h);
 void host_crash(struct host *h);
+void host_corosync(struct host *h, bool up);
 void daemon_start(struct host *h);
 void daemon_kill(struct host *h);
 void host_pause(struct host *h, uint64_t us);
@@ -401,6 +409,7 @@ void check_excuse(struct host *h); /* S2's measuring starts again: what happened
 void check_qemu(int vm, int host);
 void check_resumed(int vm, int host);
 void check_look(void);
+void check_row(const struct history_row *row); /* counts what the core was asked */
 /* L1, L2. */
 bool check_converged(char *why, size_t size);
 /* Prints what the coordinators think of it. */

@@ -308,10 +308,22 @@ static bool vm_settled(const struct state *st, int i, char *why, size_t size)
     return true;
 }
 
+void check_row(const struct history_row *row)
+{
+    for (int k = EV_OPEN; k < EV_COUNT; k++) {
+        if (strcmp(event_key((enum event_kind)k), row->kind) == 0) {
+            *(strstr(row->text, " - rejected: ") == NULL ? &sim.applied[k] : &sim.rejected[k]) += 1;
+        }
+    }
+}
+
 bool check_converged(char *why, size_t size)
 {
     const struct state *st = agreed(why, size);
 
+    if (st != NULL && st->index < sim.newest_index) {
+        fail("S4: entry %llu was applied once, and is gone", (unsigned long long)sim.newest_index);
+    }
     if (st == NULL || !nodes_settled(st, why, size) || !nothing_left(st, why, size)) {
         return false;
     }

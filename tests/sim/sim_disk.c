@@ -200,8 +200,9 @@ static int disk_set_aside(void *ctx, const char *why, struct err *err)
 
 static int disk_history_add(void *ctx, const struct history_row *row)
 {
-    (void)row;
-    (void)daemon_effect(ctx);
+    if (daemon_effect(ctx) && row->index > sim.newest_index) {
+        check_row(row);
+    }
     return 0;
 }
 

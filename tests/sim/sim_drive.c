@@ -151,6 +151,8 @@ static void op_vm(struct event *e, const struct state *st)
     } else if (chance(250)) {
         e->kind = EV_CMD_VM_STOP;
         e->flags = chance(300) ? EVF_FORCE : chance(500) ? EVF_SAVE : 0;
+    } else if (chance(30)) {
+        e->kind = EV_CMD_VM_REMOVE;
     } else if (chance(80)) {
         e->kind = EV_CMD_VM_RESET;
     } else if (chance(150)) {
@@ -185,13 +187,27 @@ static bool op_confirm(struct event *e)
     return false;
 }
 
+/* Things come and go: a volume without VMs, a fence device. */
+static void op_device(struct event *e)
+{
+    if (chance(500)) {
+        setup_volume(e, sim.volumes);
+        e->kind = chance(500) ? EV_CMD_VOLUME_ADD : EV_CMD_VOLUME_REMOVE;
+    } else {
+        setup_fence(e, (int)e->node - 1);
+        e->kind = chance(400) ? EV_CMD_FENCE_REMOVE : EV_CMD_FENCE_ADD;
+    }
+}
+
 static void op_node(struct event *e)
 {
     e->node = (uint32_t)between(1, (uint64_t)sim.n);
     if (chance(300) && op_confirm(e)) {
         return;
     }
-    if (chance(450)) {
+    if (chance(150)) {
+        op_device(e);
+    } else if (chance(450)) {
         e->kind = EV_CMD_NODE_DRAIN;
         event_put(e, "mode", chance(500) ? "live" : "quick");
         event_put(e, "blocked", chance(300) ? "shutdown" : chance(500) ? "quick" : "wait");
@@ -206,7 +222,7 @@ static void op_node(struct event *e)
     }
 }
 
-/* After the faults: nothing new, but what was left drained takes VMs again. */
+/* After the faults: nothing new, but what was left drained takes VMs again, and every node can be fenced. */
 static void tidy(struct host *h)
 {
     const struct state *st = shell_state(h->sh);
@@ -215,13 +231,20 @@ static void tidy(struct host *h)
     for (int i = 0; i < sim.n; i++) {
         const struct node *n = state_node(st, (uint32_t)i + 1);
 
+        event_init(&e, EV_NONE);
         if (n != NULL && n->mode != MODE_ACTIVE) {
-            event_init(&e, EV_CMD_NODE_RESUME);
+            e.kind = EV_CMD_NODE_RESUME;
             e.node = n->id;
             event_put(&e, "failback", "no");
-            ask(h, ++sim.request, &e);
-            return;
+        } else {
+            setup_fence(&e, i);
+            if (state_fence(st, e.subject) != NULL) {
+                event_fini(&e);
+                continue;
+            }
         }
+        ask(h, ++sim.request, &e);
+        return;
     }
 }
 
@@ -377,8 +400,15 @@ void drive_fault(void)
         sim.store_lost = true;
     } else if (kind < 83) {
         libvirt_restart(h);
-    } else if (kind < 95) {
+    } else if (kind < 92) {
         guest_end(h);
+    } else if (kind < 94) {
+        h->wall_offset_ms += (int64_t)between(0, 7200000) - 3600000;
+        sim.stats.clock_jumps++;
+    } else if (kind < 96) {
+        sim.stats.corosync_deaths += h->corosync;
+        host_corosync(h, false);
+        at(sim.now + between(100 * MS, 6 * SECOND), ITEM_COROSYNC, h->id, h->powers, 0);
     } else {
         leave(h);
     }
@@ -401,6 +431,7 @@ void drive_liveness(void)
         h->disk_bad_until = h->countdown = 0;
         host_resume(h);
         daemon_resume(h);
+        host_corosync(h, true);
         h->libvirt = h->on;
     }
     for (int first = (int)draw((uint64_t)sim.n), i = 0; i < off; i++) {
@@ -424,6 +455,7 @@ void drive_init(void)
     sim.agent_fault_permille = chance(400) ? 0 : (unsigned)between(5, 120);
     sim.early_faults = chance(150);
     sim.migration_apart = chance(500);
+    sim.snapshot_entries = chance(500) ? 0 : (uint32_t)between(10, 200);
     for (int v = 0; v < sim.volumes; v++) {
         sim.volume_locks[v] = chance(400);
     }

@@ -40,8 +40,9 @@ static uint64_t port_now(void *ctx)
 
 static int64_t port_wall(void *ctx)
 {
-    (void)ctx;
-    return (int64_t)(UINT64_C(1700000000000) + sim.now / MS);
+    const struct host *h = ctx;
+
+    return (int64_t)(UINT64_C(1700000000000) + sim.now / MS) + h->wall_offset_ms;
 }
 
 static uint64_t port_random(void *ctx)
@@ -78,7 +79,8 @@ void daemon_start(struct host *h)
                              .hypervisor = "sim:///",
                              .migration_uri = "sim://%s/",
                              .volume_dir = "/v",
-                             .agent_lock_dir = "/l"};
+                             .agent_lock_dir = "/l",
+                             .snapshot_entries = sim.snapshot_entries};
     struct ports p = {.msg = {h, port_send},
                       .store = disk_port(h),
                       .run = world_port(h),
@@ -88,6 +90,10 @@ void daemon_start(struct host *h)
     struct err err = ERR_INIT;
 
     if (!h->on || h->sh != NULL || h->paused) {
+        return;
+    }
+    if (!h->corosync) {
+        at(sim.now + 500 * MS, ITEM_DAEMON, h->id, h->powers, 0);
         return;
     }
     snprintf(c.name, sizeof c.name, "%s", h->name);
@@ -262,12 +268,34 @@ void daemon_resume(struct host *h)
 /* ---------------------------------------------------------------------------------------------------- power
  */
 
+/* corosync alone: its daemon sees an empty view, and joins again when it is back. */
+void host_corosync(struct host *h, bool up)
+{
+    if (!h->on || h->corosync == up) {
+        return;
+    }
+    trace("%s: corosync %s", h->name, up ? "is back" : "dies");
+    h->corosync = up;
+    if (up) {
+        if (h->sh != NULL) {
+            net_join(h);
+        }
+        net_changed();
+        return;
+    }
+    net_gone(h);
+    if (daemon_enter(h)) {
+        shell_view(h->sh, 0, 0, false, ++h->net.views);
+        daemon_left(h);
+    }
+}
+
 void host_on(struct host *h)
 {
     if (h->on || h->broken) {
         return;
     }
-    h->on = h->power = h->libvirt = true;
+    h->on = h->power = h->libvirt = h->corosync = true;
     h->powers++;
     snprintf(h->boot, sizeof h->boot, "boot-%d-%llu", h->id + 1, (unsigned long long)h->powers);
     trace("%s: host boots", h->name);

@@ -13,7 +13,8 @@
 
 bool net_reaches(const struct host *a, const struct host *b)
 {
-    return a->on && !a->paused && b->on && !b->paused && a->component == b->component;
+    return a->on && a->corosync && !a->paused && b->on && b->corosync && !b->paused &&
+           a->component == b->component;
 }
 
 static void message_put(struct message *m)

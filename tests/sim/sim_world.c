@@ -46,7 +46,7 @@ void world_host_died(struct host *h)
 
     /* The switch of a live migration may have been done just before its source died. */
     for (struct agent *a = sim.agents; a != NULL; a = a->next) {
-        if (a->host == h->id && a->act == ACT_MIGRATE && a->phase == AP_BEGUN && chance(250) &&
+        if (a->host == h->id && a->act == ACT_MIGRATE && a->prepared && !a->acted && chance(250) &&
             sim.hosts[a->target].on && sim.vm[a->vm].q[a->target] == Q_INCOMING &&
             sim.vm[a->vm].life[a->target] == a->life) {
             sim.stats.migrations_torn++;
@@ -61,7 +61,7 @@ void world_host_died(struct host *h)
             at_ = &a->next;
             continue;
         }
-        if (a->act == ACT_MIGRATE && a->phase == AP_BEGUN && chance(800)) {
+        if (a->act == ACT_MIGRATE && a->prepared && !a->acted && chance(800)) {
             at(sim.now + between(10 * MS, 2 * SECOND), ITEM_CLEAN, a->target, (uint64_t)a->vm, a->life);
         }
         *at_ = a->next;
@@ -242,11 +242,11 @@ static bool migrate_begin(struct agent *a)
     struct vm_world *w = &sim.vm[a->vm];
 
     if (w->q[a->host] != Q_RUNNING || !target_ready(a) || w->q[a->target] != Q_NONE) {
-        failed(a, "the target cannot take it");
-        return false;
+        return false; /* the switch says why */
     }
     world_set(a->vm, a->target, Q_INCOMING);
     a->life = w->life[a->target];
+    a->prepared = true;
     return true;
 }
 
@@ -254,6 +254,11 @@ static bool migrate_begin(struct agent *a)
 static void migrate_switch(struct agent *a)
 {
     struct vm_world *w = &sim.vm[a->vm];
+
+    if (!a->prepared) {
+        failed(a, "the target cannot take it");
+        return;
+    }
 
     if (w->q[a->host] != Q_RUNNING || !target_ready(a) || w->q[a->target] != Q_INCOMING ||
         w->life[a->target] != a->life) {
@@ -516,8 +521,8 @@ static void begin(struct agent *a)
     } else if (a->fault == AF_HANG_BEFORE) {
         hang(a);
         return;
-    } else if (a->act != ACT_MIGRATE || migrate_begin(a)) {
-        step(a, sim.now + a->effect_us);
+    } else {
+        step(a, sim.now + (a->act == ACT_MIGRATE ? between(10 * MS, 300 * MS) : a->effect_us));
         return;
     }
     a->phase = AP_ACTED;
@@ -528,6 +533,10 @@ static void effect(struct agent *a)
 {
     if (a->act == ACT_MIGRATE && sim.hosts[a->target].on && sim.hosts[a->target].paused) {
         step(a, sim.now + 100 * MS); /* the other end does not answer */
+        return;
+    }
+    if (a->act == ACT_MIGRATE && !a->prepared && migrate_begin(a)) {
+        step(a, sim.now + a->effect_us);
         return;
     }
     if (a->act == ACT_TRY && lock_taken(a) != a->force && sim.now < a->wait_until) {
@@ -577,7 +586,7 @@ static void kill_agent(struct agent *a)
         a->fault = AF_NONE;
         step(a, sim.now + between(10 * MS, 4 * SECOND));
     } else if (a != NULL) {
-        if (a->act == ACT_MIGRATE && !a->acted && a->life != 0) {
+        if (a->act == ACT_MIGRATE && !a->acted && a->prepared) {
             at(sim.now + between(10 * MS, 2 * SECOND), ITEM_CLEAN, a->target, (uint64_t)a->vm, a->life);
         }
         remove_agent(a);
@@ -634,7 +643,11 @@ void world_agent(uint64_t uid)
         done(a);
         break;
     case AP_LEFT:
-        if (!a->acted && !(a->act == ACT_MIGRATE && a->life == 0) && chance(600)) {
+        if (a->act == ACT_MIGRATE && !a->acted && !a->prepared && chance(600) && migrate_begin(a)) {
+            step(a, sim.now + a->effect_us);
+            return;
+        }
+        if (!a->acted && chance(600)) {
             act(a);
         }
         remove_agent(a);
@@ -763,6 +776,7 @@ static int runner_run(void *ctx, const struct run_spec *spec)
     a->done_us = between(500, 5 * MS);
     draw_fault(a);
     sim.stats.agents++;
+    sim.stats.self_stops += act == ACT_STOP && !journal_is_open(h->sh->j);
     while (*end != NULL) {
         end = &(*end)->next;
     }
