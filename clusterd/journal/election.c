@@ -33,7 +33,7 @@ void jelect_search(struct journal *j, const char *why)
     }
     j->role = JOURNAL_SEARCH;
     j->coordinator = 0;
-    j->ack_due = j->stand_due = j->opened = false;
+    j->ack_due = j->stand_due = j->opened = j->yielded = false;
     j->hello_ms = j->now_ms; /* say it at once */
     set_fallback(j, j->config.election_ms / 2, j->config.election_ms);
 }
@@ -61,7 +61,7 @@ void jelect_hello(struct journal *j)
     m.hello.flags = j->lost ? HELLO_LOST : 0;
     if (j->role == JOURNAL_SEARCH || j->role == JOURNAL_CANDIDATE) {
         m.hello.flags |= HELLO_SEARCHING;
-        if (jvoters_may_stand(j) && j->quorate && j->now_ms >= j->hold_ms) {
+        if (jvoters_may_stand(j) && j->now_ms >= j->hold_ms) {
             m.hello.flags |= HELLO_WILLING;
         }
     }
@@ -108,8 +108,12 @@ static void consider_standing(struct journal *j)
         if (m->votes == 0 || m->node == j->config.node) {
             continue;
         }
-        if (!hello_fresh(j, p) || p->empty || p->incarnation != m->incarnation || !p->searching) {
+        if (!hello_fresh(j, p)) {
             all = all && !journal_in_view(j, m->node);
+            continue;
+        }
+        if (p->empty || p->incarnation != m->incarnation || !p->searching) {
+            all = all && (p->empty || p->incarnation != m->incarnation); /* who still follows may come yet */
             continue;
         }
         better = compare_log(p->last_term, p->last_index, &j->log);
@@ -120,7 +124,7 @@ static void consider_standing(struct journal *j)
             best = false;
         }
     }
-    if (votes >= jvoters_majority(&j->members) && ((best && all) || fallback)) {
+    if (votes >= jvoters_majority(&j->members) && ((best && all && !j->yielded) || fallback)) {
         stand(j);
     } else if (fallback) {
         set_fallback(j, j->config.election_ms / 2, j->config.election_ms);
@@ -157,19 +161,24 @@ void jelect_view(struct journal *j, const struct journal_event *event)
     } else {
         j->hello_ms = j->now_ms;
     }
+    consider_standing(j); /* all may have been heard while the quorum was not known yet */
 }
 
 /* Coordinator: the place of this incarnation was given to another one, and that is committed (A10). */
 static bool is_gone(const struct journal *j, uint32_t node, uint64_t incarnation)
 {
+    const struct journal_members *committed = &j->members;
     const struct journal_member *member;
-    struct journal_members committed;
+    struct journal_members before;
 
     if (j->role != JOURNAL_LEADER || j->commit < j->open_index) {
         return false;
     }
-    (void)jvoters_at(j, j->commit, &committed);
-    member = jvoters_find(&committed, node);
+    if (j->members_index > j->commit) {
+        (void)jvoters_at(j, j->commit, &before);
+        committed = &before;
+    }
+    member = jvoters_find(committed, node);
     return member != NULL && member->incarnation != incarnation;
 }
 
@@ -243,6 +252,7 @@ void jelect_on_stand(struct journal *j, const struct jmsg *m)
         compare_log(m->stand.last_term, m->stand.last_index, &j->log) >= 0) {
         j->promise = (struct journal_promise){m->term, m->from, m->incarnation};
         set_fallback(j, j->config.election_ms, 2 * (uint64_t)j->config.election_ms);
+        j->yielded = true; /* let it win */
     }
     if (m->term == j->promise.term && j->promise.node == m->from &&
         j->promise.incarnation == m->incarnation) {

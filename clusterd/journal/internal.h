@@ -1,9 +1,9 @@
 /*
  * internal.h - what the files of the journal share. Nobody else includes it.
  *
- * Who owns what: journal.c the step, the actions and the looking; store.c what is (to be) on the disk;
- * log.c the entries; voters.c the members; election.c views, HELLO, STAND and VOTE; replication.c APPEND and
- * ACK; snapshot.c first creation and snapshots; message.c the bytes.
+ * Who owns what: journal.c the step and the actions; load.c and store.c what was and what is (to be) on the
+ * disk; log.c the entries; voters.c the members; election.c views, HELLO, STAND and VOTE; replication.c
+ * APPEND and ACK; snapshot.c first creation and snapshots; message.c the bytes; status.c the looking.
  */
 #ifndef CLUSTERD_JOURNAL_INTERNAL_H
 #define CLUSTERD_JOURNAL_INTERNAL_H
@@ -37,6 +37,8 @@ bool jlog_append(struct jlog *l, const struct journal_entry *e);
 void jlog_cut(struct jlog *l, uint64_t from);
 /* Drops the entries up to `to`, which must be there. */
 void jlog_trim(struct jlog *l, uint64_t to);
+/* Bytes of payload in the entries after + 1 … upto, as far as they are there. */
+uint64_t jlog_bytes(const struct jlog *l, uint64_t after, uint64_t upto);
 /* The chain of an entry that follows `previous`. */
 struct hash jlog_chain(struct hash previous, const struct journal_entry *e);
 
@@ -54,7 +56,8 @@ enum jmsg_type {
     JMSG_RECALL,
 };
 
-/* Flags: knows no coordinator; would stand; its journal was set aside once, so nothing is created without a word. */
+/* Flags: knows no coordinator; would stand; its journal was set aside once, so nothing is created without a
+ * word. */
 enum { HELLO_SEARCHING = 1, HELLO_WILLING = 2, HELLO_LOST = 4 };
 
 struct jmsg {
@@ -175,7 +178,8 @@ struct journal {
     struct journal_config config;
     uint64_t configured_hash, rng, now_ms;
     enum journal_role role;
-    bool oom, loaded;
+    bool oom;
+    bool loaded, starting;            /* journal_load was called; START waits for the identity to be stored */
     char bad_store[JOURNAL_TEXT_MAX]; /* found by journal_load: START answers with SET_ASIDE */
     char stopped[JOURNAL_TEXT_MAX];
 
@@ -216,7 +220,8 @@ struct journal {
     uint64_t hello_ms, fallback_ms; /* when the next HELLO is due; when the second best may stand */
     uint64_t hold_ms;               /* do not stand before (after a resignation, a failed write) */
     bool vote_due, stand_due, bootstrap_due;
-    bool lost; /* a journal of this node was set aside once */
+    bool lost;    /* a journal of this node was set aside once */
+    bool yielded; /* it gave its vote to another, who may win now */
     uint64_t vote_incarnation;
     uint64_t candidate_ms; /* give up then */
 
@@ -232,6 +237,7 @@ struct journal {
     bool members_due;      /* look whether the members need a change */
     bool foreign_alarmed;
     uint64_t snapshot_asked, bytes_since; /* TAKE_SNAPSHOT was said at; payload bytes since the snapshot */
+    uint64_t waiting_bytes;               /* payload of what the coordinator has not committed yet */
 
     uint64_t dropped_garbage, dropped_foreign, dropped_old;
 
@@ -259,6 +265,9 @@ struct jpeer *journal_peer(struct journal *j, uint32_t node); /* made when new; 
 const struct jpeer *journal_peer_find(const struct journal *j, uint32_t node); /* NULL: unknown */
 bool journal_in_view(const struct journal *j, uint32_t node);
 bool journal_is_empty(const struct journal *j);
+bool journal_uuid_none(struct journal_uuid u);
+/* It takes part: not waiting for its store, not stopped. */
+bool journal_active(const struct journal *j);
 bool journal_uuid_eq(struct journal_uuid a, struct journal_uuid b);
 
 /* store.c */
@@ -315,6 +324,8 @@ uint64_t jelect_deadline(const struct journal *j);
 void jrepl_lead(struct journal *j);
 /* Gives the role up. hold: let others stand first. */
 void jrepl_resign(struct journal *j, bool hold, const char *why);
+/* Something may be proposed: not too much waits for its commit. */
+bool jrepl_has_room(const struct journal *j);
 /* Appends an entry of ours. */
 int jrepl_append(struct journal *j, enum journal_kind kind, const void *payload, size_t len);
 void jrepl_heartbeat(struct journal *j, uint32_t to);

@@ -1,4 +1,4 @@
-/* journal.c - the step: one event in, actions out; and the ways to look at the journal. */
+/* journal.c - a journal, and its step: one event in, actions out. */
 #include "journal/journal.h"
 #include "journal/internal.h"
 
@@ -170,17 +170,17 @@ bool journal_uuid_eq(struct journal_uuid a, struct journal_uuid b)
     return a.lo == b.lo && a.hi == b.hi;
 }
 
-static bool uuid_none(struct journal_uuid u)
+bool journal_uuid_none(struct journal_uuid u)
 {
     return u.lo == 0 && u.hi == 0;
 }
 
 bool journal_is_empty(const struct journal *j)
 {
-    return uuid_none(j->cluster);
+    return journal_uuid_none(j->cluster);
 }
 
-/* ---------------------------------------------------------------------------------------- new and load */
+/* ------------------------------------------------------------------------------------------ new and free */
 
 static void set_default(uint32_t *value, uint32_t otherwise)
 {
@@ -274,172 +274,9 @@ void journal_free(struct journal *j)
     free(j);
 }
 
-void journal_load_fini(struct journal_load *load)
-{
-    for (size_t i = 0; i < load->n_entries; i++) {
-        free((void *)(uintptr_t)load->entries[i].payload);
-    }
-    free(load->entries);
-    free(load->blob);
-    memset(load, 0, sizeof *load);
-}
-
-/* NULL when the stored log is what some journal has written, else what is wrong with it (A4). */
-static const char *check_log(const struct journal_load *s)
-{
-    uint64_t index = s->prev.index, term = s->prev.term, last = index + s->n_entries;
-    struct hash chain = s->prev.chain, at_snapshot = s->prev.chain;
-    struct journal_members members;
-
-    for (size_t i = 0; i < s->n_entries; i++) {
-        const struct journal_entry *e = &s->entries[i];
-
-        if (e->index != ++index || e->term < term || e->term == 0 || e->len > JOURNAL_PAYLOAD_MAX ||
-            e->format != JOURNAL_FORMAT) {
-            return "the stored log has a gap or an impossible entry";
-        }
-        term = e->term;
-        chain = jlog_chain(chain, e);
-        if (!hash_eq(chain, e->chain)) {
-            return "the chain of the stored log is broken";
-        }
-        if (e->kind == JOURNAL_CONFIG && !journal_members_decode(&members, e->payload, e->len)) {
-            return "a stored set of members cannot be read";
-        }
-        if (index == s->snapshot.index) {
-            at_snapshot = chain;
-        }
-    }
-    if (s->snapshot.index < s->prev.index || s->snapshot.index > last ||
-        !hash_eq(at_snapshot, s->snapshot.chain)) {
-        return "the stored log and the snapshot do not fit together";
-    }
-    return s->promise.term < term || s->commit > last ? "the stored log is shorter than it was" : NULL;
-}
-
-/* A10: does the store hold all that the mark says that it held? */
-static const char *check_mark(const struct journal_load *s, const struct journal_mark *m)
-{
-    uint64_t last = s->prev.index + s->n_entries;
-    bool bare = uuid_none(s->cluster) && s->promise.term == 0; /* it has promised nothing yet */
-
-    if (s->incarnation == 0 || (bare && m->incarnation != s->incarnation)) {
-        return NULL;
-    }
-    if (m->incarnation != s->incarnation) {
-        return "the acknowledged mark is missing, or of another journal";
-    }
-    if (!uuid_none(m->cluster) && !journal_uuid_eq(m->cluster, s->cluster)) {
-        return "the stored journal is not of the cluster that it was of";
-    }
-    if (s->promise.term < m->term || (s->promise.term == m->term && last < m->index)) {
-        return "the stored journal was shortened: it holds less than this node has acknowledged";
-    }
-    return NULL;
-}
-
-static const char *check_stored(const struct journal *j, const struct journal_load *s)
-{
-    const char *bad;
-
-    if (s->incarnation == 0) {
-        return NULL;
-    }
-    if (!uuid_none(s->cluster) && (jvoters_votes(&s->snapshot.members) == 0)) {
-        return "the stored journal has no members";
-    }
-    if (uuid_none(s->cluster) && (s->n_entries > 0 || s->snapshot.index > 0 || s->promise.term > 0)) {
-        return "the stored journal belongs to no cluster, and has entries";
-    }
-    bad = uuid_none(s->cluster) ? NULL : check_log(s);
-    if (bad == NULL) {
-        bad = check_mark(s, &s->mark);
-    }
-    /* After a failed write, what this very session knows to have been on the disk counts as well (A4). */
-    if (bad == NULL && j->store.mark.incarnation == s->incarnation) {
-        bad = check_mark(s, &j->store.mark);
-    }
-    if (bad == NULL && j->incarnation == s->incarnation && journal_uuid_eq(j->cluster, s->cluster) &&
-        j->commit > s->prev.index + s->n_entries) {
-        bad = "the stored journal was shortened: committed entries are missing";
-    }
-    return bad;
-}
-
-static void forget(struct journal *j)
-{
-    uint64_t seq = j->store.seq;
-    unsigned failures = j->store.failures;
-
-    jlog_reset(&j->log, 0, 0, (struct hash){0, 0});
-    buf_fini(&j->incoming.data);
-    buf_fini(&j->blob);
-    memset(&j->store, 0, sizeof j->store);
-    memset(&j->snapshot, 0, sizeof j->snapshot);
-    memset(&j->members, 0, sizeof j->members);
-    memset(&j->promise, 0, sizeof j->promise);
-    j->store.seq = seq;
-    j->store.failures = failures;
-    j->cluster = (struct journal_uuid){0, 0};
-    j->incoming.index = j->commit = j->commit_heard = j->matched = j->answered = 0;
-    j->members_index = j->snapshot_asked = j->bytes_since = 0;
-    j->vote_due = j->stand_due = j->bootstrap_due = j->ack_due = j->opened = false;
-    j->bad_store[0] = j->stopped[0] = '\0';
-    j->coordinator = 0;
-    j->n_progress = 0;
-}
-
-static bool take_stored(struct journal *j, const struct journal_load *s)
-{
-    uint64_t commit = j->incarnation == s->incarnation ? j->commit : 0;
-
-    forget(j);
-    j->incarnation = s->incarnation;
-    j->cluster = s->cluster;
-    j->promise = s->promise;
-    j->snapshot = s->snapshot;
-    jlog_reset(&j->log, s->prev.index, s->prev.term, s->prev.chain);
-    for (size_t i = 0; i < s->n_entries; i++) {
-        if (!jlog_append(&j->log, &s->entries[i])) {
-            return false;
-        }
-    }
-    commit = s->commit > commit ? s->commit : commit;
-    j->commit = s->snapshot.index > commit ? s->snapshot.index : commit;
-    j->store.stored = j->store.durable = jlog_last(&j->log);
-    j->store.promise = s->promise;
-    j->store.mark = s->mark;
-    jvoters_refresh(j);
-    return true;
-}
-
-int journal_load(struct journal *j, const struct journal_load *s)
-{
-    const char *bad = check_stored(j, s);
-
-    if (s->fresh.incarnation == 0 || uuid_none(s->fresh.cluster)) {
-        return RC_USAGE;
-    }
-    j->role = JOURNAL_WAITING;
-    if (bad != NULL || s->incarnation == 0) {
-        forget(j);
-        j->incarnation = s->fresh.incarnation;
-        j->store.identity = true;
-    } else if (!take_stored(j, s)) {
-        return RC_NO_MEMORY;
-    }
-    if (bad != NULL) {
-        (void)snprintf(j->bad_store, sizeof j->bad_store, "%s", bad);
-    }
-    j->fresh_cluster = s->fresh.cluster;
-    j->lost = s->lost;
-    j->loaded = true;
-    return RC_OK;
-}
-
 /* ------------------------------------------------------------------------------------------------ step */
 
-static bool active(const struct journal *j)
+bool journal_active(const struct journal *j)
 {
     return j->role != JOURNAL_WAITING && j->role != JOURNAL_STOPPED;
 }
@@ -477,6 +314,7 @@ static int on_start(struct journal *j)
         j->hold_ms = j->now_ms + 3 * (uint64_t)j->config.election_ms; /* let others stand first */
     }
     if (j->store.identity) {
+        j->starting = true;
         jstore_flush(j);
     } else {
         enter(j);
@@ -486,11 +324,13 @@ static int on_start(struct journal *j)
 
 static int on_persisted(struct journal *j, const struct journal_event *event)
 {
-    bool first = j->role == JOURNAL_WAITING;
     int rc = jstore_persisted(j, event->persisted.seq, event->persisted.result);
 
-    if (rc == RC_OK && first && event->persisted.result == JOURNAL_PERSIST_OK) {
-        enter(j);
+    if (rc == RC_OK && j->starting) {
+        j->starting = false;
+        if (event->persisted.result == JOURNAL_PERSIST_OK) {
+            enter(j);
+        }
     }
     return rc;
 }
@@ -498,7 +338,7 @@ static int on_persisted(struct journal *j, const struct journal_event *event)
 /* Of another cluster: journals never merge (A10). */
 static bool foreign(struct journal *j, const struct jmsg *m)
 {
-    if (journal_is_empty(j) || uuid_none(m->cluster) || journal_uuid_eq(j->cluster, m->cluster)) {
+    if (journal_is_empty(j) || journal_uuid_none(m->cluster) || journal_uuid_eq(j->cluster, m->cluster)) {
         return false;
     }
     j->dropped_foreign++;
@@ -575,7 +415,7 @@ static void on_message(struct journal *j, const struct journal_event *event)
 {
     struct jmsg m;
 
-    if (event->message.from == j->config.node || !active(j)) {
+    if (event->message.from == j->config.node || !journal_active(j)) {
         return; /* our own, of this session or an earlier one; or we cannot answer yet */
     }
     if (!jmsg_parse(&m, event->message.data, event->message.len) || m.from != event->message.from) {
@@ -589,7 +429,7 @@ static void on_message(struct journal *j, const struct journal_event *event)
         on_message_empty(j, &m);
         return;
     }
-    if (uuid_none(m.cluster)) {
+    if (journal_uuid_none(m.cluster)) {
         jelect_on_hello(j, &m); /* nothing else comes without a cluster (jmsg_parse) */
         return;
     }
@@ -613,6 +453,9 @@ static int on_propose(struct journal *j, const struct journal_event *event)
     }
     if (!journal_is_open(j)) {
         return RC_NO_QUORUM;
+    }
+    if (!jrepl_has_room(j)) {
+        return RC_BUSY;
     }
     rc = jrepl_append(j, JOURNAL_DATA, event->propose.payload, event->propose.len);
     if (rc == RC_OK) {
@@ -662,7 +505,7 @@ static int on_event(struct journal *j, const struct journal_event *event)
 
 static void timers(struct journal *j)
 {
-    if (active(j)) {
+    if (journal_active(j)) {
         jelect_timers(j);
         jrepl_timers(j);
     }
@@ -671,7 +514,7 @@ static void timers(struct journal *j)
 /* What follows from the event: first what may change the role, then what is sent, then what is stored. */
 static void flush(struct journal *j)
 {
-    if (!active(j)) {
+    if (!journal_active(j)) {
         return;
     }
     jelect_flush(j);
@@ -724,149 +567,4 @@ int journal_step(struct journal *j, const struct journal_event *event, struct jo
     }
     actions_finish(j, out);
     return rc;
-}
-
-/* --------------------------------------------------------------------------------------------- looking */
-
-const struct journal_entry *journal_entry_at(const struct journal *j, uint64_t index)
-{
-    return jlog_at(&j->log, index);
-}
-
-bool journal_is_coordinator(const struct journal *j)
-{
-    return j->role == JOURNAL_LEADER;
-}
-
-bool journal_is_open(const struct journal *j)
-{
-    return (j->role == JOURNAL_LEADER || j->role == JOURNAL_FOLLOWER) && j->opened && j->quorate;
-}
-
-uint64_t journal_heard_ms(const struct journal *j)
-{
-    return j->role == JOURNAL_LEADER ? jrepl_quorum_ms(j) : j->heard_ms;
-}
-
-uint64_t journal_heard_commit(const struct journal *j)
-{
-    return j->role != JOURNAL_LEADER && j->mark_heard > j->commit ? j->mark_heard : j->commit;
-}
-
-const struct journal_members *journal_members(const struct journal *j)
-{
-    return &j->members;
-}
-
-const char *journal_role_name(enum journal_role role)
-{
-    static const char *const names[] = {"waiting",   "empty",       "searching", "candidate",
-                                        "following", "coordinator", "stopped"};
-
-    return (size_t)role < sizeof names / sizeof *names ? names[role] : "unknown";
-}
-
-static void peer_status(const struct journal *j, const struct journal_member *m,
-                        struct journal_peer_status *s)
-{
-    const struct jpeer *p = journal_peer_find(j, m->node);
-
-    memset(s, 0, sizeof *s);
-    s->member = *m;
-    if (m->node == j->config.node) {
-        s->present = true;
-        s->counted = m->incarnation == j->incarnation && active(j);
-        s->match = j->store.durable;
-        return;
-    }
-    s->present = journal_in_view(j, m->node);
-    s->counted = s->present && p != NULL && p->hello_ms > 0 && !p->empty &&
-                 p->incarnation == m->incarnation && j->now_ms - p->hello_ms <= j->config.election_ms;
-    for (size_t i = 0; j->role == JOURNAL_LEADER && i < j->n_progress; i++) {
-        const struct jprogress *g = &j->progress[i];
-
-        if (g->node == m->node) {
-            s->match = g->match;
-            s->lagging = g->feed != FEED_LIVE;
-            s->counted = jrepl_live(j, g);
-        }
-    }
-    if (j->role == JOURNAL_FOLLOWER && m->node == j->coordinator) {
-        s->counted = true;
-    }
-}
-
-static void missing_nodes(const struct journal_status *s, unsigned votes, char *out, size_t size)
-{
-    size_t at = (size_t)snprintf(out, size, "%u of %u votes needed, have %u", s->quorum, s->votes, votes);
-    const char *between = ": missing node ";
-
-    for (size_t i = 0; i < s->n_peers && at < size; i++) {
-        if (s->peers[i].member.votes > 0 && !s->peers[i].counted) {
-            at += (size_t)snprintf(out + at, size - at, "%s%u", between, (unsigned)s->peers[i].member.node);
-            between = ", ";
-        }
-    }
-}
-
-static void status_why(const struct journal *j, struct journal_status *s)
-{
-    unsigned votes = 0;
-    const char *why = "an election is under way";
-
-    for (size_t i = 0; i < s->n_peers; i++) {
-        votes += s->peers[i].counted ? s->peers[i].member.votes : 0;
-    }
-    if (j->role == JOURNAL_STOPPED) {
-        why = j->stopped;
-    } else if (j->role == JOURNAL_WAITING) {
-        why = "waiting for the store";
-    } else if (j->role == JOURNAL_EMPTY && j->lost) {
-        why = "this node's journal was set aside: it waits to be taken in by the others";
-    } else if (j->role == JOURNAL_EMPTY) {
-        why = "this node belongs to no cluster yet: it waits for all configured nodes, or to be taken in";
-    } else if (!j->quorate) {
-        why = "corosync has no quorum";
-    } else if (!s->voter && j->role == JOURNAL_SEARCH) {
-        why = "this node has no vote, and no coordinator is there";
-    } else if (j->role == JOURNAL_LEADER || j->role == JOURNAL_FOLLOWER) {
-        why = "the coordinator's first entry is not committed yet";
-    } else if (votes < s->quorum) {
-        missing_nodes(s, votes, s->why, sizeof s->why);
-        return;
-    }
-    (void)snprintf(s->why, sizeof s->why, "%s", why);
-}
-
-void journal_status(const struct journal *j, struct journal_status *s)
-{
-    const struct journal_member *self = jvoters_find(&j->members, j->config.node);
-
-    memset(s, 0, sizeof *s);
-    s->role = j->role;
-    s->node = j->config.node;
-    s->coordinator = j->role == JOURNAL_LEADER || j->role == JOURNAL_FOLLOWER ? j->coordinator : 0;
-    s->cluster = j->cluster;
-    s->incarnation = j->incarnation;
-    s->term = j->promise.term;
-    s->commit = j->commit;
-    s->last = jlog_last(&j->log);
-    s->snapshot = j->snapshot.index;
-    s->open = journal_is_open(j);
-    s->quorate = j->quorate;
-    s->member = self != NULL && self->incarnation == j->incarnation;
-    s->voter = jvoters_self(j);
-    s->votes = jvoters_votes(&j->members);
-    s->quorum = jvoters_majority(&j->members);
-    for (size_t i = 0; i < j->members.n; i++) {
-        peer_status(j, &j->members.v[i], &s->peers[s->n_peers]);
-        s->present_votes += s->peers[s->n_peers++].present ? j->members.v[i].votes : 0;
-    }
-    s->dropped_garbage = j->dropped_garbage;
-    s->dropped_foreign = j->dropped_foreign;
-    s->dropped_old = j->dropped_old;
-    memcpy(s->stopped, j->stopped, sizeof s->stopped);
-    if (!s->open) {
-        status_why(j, s);
-    }
 }

@@ -126,6 +126,18 @@ void jlog_trim(struct jlog *l, uint64_t to)
     }
 }
 
+uint64_t jlog_bytes(const struct jlog *l, uint64_t after, uint64_t upto)
+{
+    uint64_t bytes = 0;
+
+    for (uint64_t i = after + 1; i <= upto; i++) {
+        const struct journal_entry *e = jlog_at(l, i);
+
+        bytes += e != NULL ? e->len : 0;
+    }
+    return bytes;
+}
+
 struct hash jlog_chain(struct hash previous, const struct journal_entry *e)
 {
     uint8_t head[22];

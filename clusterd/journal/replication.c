@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNCOMMITTED_MAX 4096 /* entries that a coordinator lets wait for their commit */
-#define FEED_MESSAGES   4    /* directed messages under way to one member */
+#define WAITING_MAX       4096      /* entries that may wait for their commit before another is proposed */
+#define WAITING_BYTES_MAX (8 << 20) /* … and the payload of those */
+#define FEED_MESSAGES     4         /* directed messages under way to one member */
 
 /* ------------------------------------------------------------------------------------------ coordinator */
 
@@ -57,6 +58,11 @@ void jrepl_members_changed(struct journal *j)
     j->n_progress = n;
 }
 
+bool jrepl_has_room(const struct journal *j)
+{
+    return jlog_last(&j->log) - j->commit < WAITING_MAX && j->waiting_bytes < WAITING_BYTES_MAX;
+}
+
 int jrepl_append(struct journal *j, enum journal_kind kind, const void *payload, size_t len)
 {
     struct journal_entry e = {.term = j->promise.term,
@@ -66,14 +72,12 @@ int jrepl_append(struct journal *j, enum journal_kind kind, const void *payload,
                               .len = (uint32_t)len,
                               .payload = payload};
 
-    if (jlog_last(&j->log) - j->commit >= UNCOMMITTED_MAX) {
-        return RC_BUSY;
-    }
     e.chain = jlog_chain(jlog_last_chain(&j->log), &e);
     if (!jlog_append(&j->log, &e)) {
         j->oom = true;
         return RC_NO_MEMORY;
     }
+    j->waiting_bytes += len;
     if (j->commit + 1 == e.index) {
         j->commit_ms = j->now_ms; /* A8: its waiting begins */
     }
@@ -109,8 +113,9 @@ void jrepl_lead(struct journal *j)
     buf_u64(&payload, j->config.session);
     buf_raw(&payload, j->config.open_data, j->config.open_len);
     j->oom = j->oom || payload.failed;
-    if (jrepl_append(j, JOURNAL_OPEN, payload.data, payload.len) == RC_BUSY) {
-        jrepl_resign(j, true, "too many entries wait for their commit");
+    j->waiting_bytes = jlog_bytes(&j->log, j->commit, jlog_last(&j->log));
+    if (!j->oom) {
+        (void)jrepl_append(j, JOURNAL_OPEN, payload.data, payload.len);
     }
     buf_fini(&payload);
 }
@@ -270,6 +275,7 @@ static void advance_commit(struct journal *j)
     if (index <= j->commit || e == NULL || e->term != j->promise.term) {
         return;
     }
+    j->waiting_bytes -= jlog_bytes(&j->log, j->commit, index);
     j->commit = index;
     j->commit_ms = j->now_ms;
 }

@@ -362,18 +362,6 @@ bool journal_snapshot_describe(const struct journal *j, uint64_t index, struct j
     return true;
 }
 
-static uint64_t payload_bytes(const struct journal *j, uint64_t after, uint64_t upto)
-{
-    uint64_t bytes = 0;
-
-    for (uint64_t i = after + 1; i <= upto; i++) {
-        const struct journal_entry *e = jlog_at(&j->log, i);
-
-        bytes += e != NULL ? e->len : 0;
-    }
-    return bytes;
-}
-
 int jsnap_taken(struct journal *j, const struct journal_event *event)
 {
     struct journal_snapshot s;
@@ -386,7 +374,7 @@ int jsnap_taken(struct journal *j, const struct journal_event *event)
     s.digest = event->taken.digest;
     j->snapshot = s;
     j->snapshot_asked = 0;
-    j->bytes_since = payload_bytes(j, s.index, j->commit);
+    j->bytes_since = jlog_bytes(&j->log, s.index, j->commit);
     if (s.index > j->log.prev_index + j->config.tail_entries) {
         j->store.trim_to = s.index - j->config.tail_entries;
         jlog_trim(&j->log, j->store.trim_to);
@@ -399,7 +387,7 @@ void jsnap_consider(struct journal *j, uint64_t before)
     struct journal_action *a;
     uint64_t again = j->snapshot_asked ? j->snapshot_asked : j->snapshot.index;
 
-    j->bytes_since += payload_bytes(j, before, j->commit);
+    j->bytes_since += jlog_bytes(&j->log, before, j->commit);
     if (j->commit - again >= j->config.snapshot_entries ||
         (j->snapshot_asked == 0 && j->bytes_since >= j->config.snapshot_bytes)) {
         j->snapshot_asked = j->commit;

@@ -356,6 +356,7 @@ static void lose_disk(struct node *n, const char *how)
 {
     trace("node %u: %s", n->id, how);
     disk_wipe(&n->disk, chance(500));
+    n->aside_expected = n->disk.now.mark.incarnation != 0; /* the mark tells that there was a store */
     sim.stats.amnesia++;
 }
 

@@ -177,6 +177,47 @@ static void a3_the_best_log_stands_first_and_ties_go_to_the_lowest_id(void **unu
     kit_end(&k);
 }
 
+static void a3_who_has_heard_all_stands_as_soon_as_corosync_has_quorum(void **unused)
+{
+    struct kit k;
+    struct jmsg m;
+
+    (void)unused;
+    kit_begin(&k, 1, 3);
+    kit_view(&k, false, 2, 1U, 2U);
+    kit_hello(&k, 2, 0, 0, 0);
+    assert_int_equal(kit_count(&k, JMSG_STAND), 0);
+    kit_view(&k, true, 2, 1U, 2U);
+    assert_int_equal(kit_count(&k, JMSG_STAND), 1);
+    kit_end(&k);
+
+    kit_begin(&k, 1, 3); /* but not against one that it has just voted for */
+    kit_view(&k, false, 2, 1U, 2U);
+    kit_hello(&k, 2, 0, 0, 0);
+    m = kit_from(&k, 2, JMSG_STAND, 0, 1);
+    kit_hear(&k, &m);
+    assert_int_equal(kit_count(&k, JMSG_VOTE), 1);
+    kit_view(&k, true, 2, 1U, 2U);
+    assert_int_equal(kit_count(&k, JMSG_STAND), 0);
+    kit_end(&k);
+}
+
+static void a3_an_amnesiac_in_the_view_delays_nobody(void **unused)
+{
+    struct kit k;
+    struct jmsg m;
+
+    (void)unused;
+    kit_begin(&k, 1, 3);
+    m = kit_from(&k, 3, JMSG_HELLO, 0, 0);
+    m.cluster = (struct journal_uuid){0, 0};
+    m.incarnation = 999;
+    kit_hear(&k, &m);
+    kit_hello(&k, 2, 0, 0, 0);
+    assert_int_equal(kit_count(&k, JMSG_STAND), 1);
+    kit_end(&k);
+}
+
 static void a3_nobody_stands_while_a_majority_hears_its_coordinator(void **unused)
 {
     struct kit k;
@@ -464,6 +505,8 @@ int main(void)
         cmocka_unit_test(a2_corosyncs_quorum_may_stop_us_and_never_allows_us),
         cmocka_unit_test(a2_a_member_sees_the_term_open_only_with_its_entry_committed),
         cmocka_unit_test(a3_the_best_log_stands_first_and_ties_go_to_the_lowest_id),
+        cmocka_unit_test(a3_who_has_heard_all_stands_as_soon_as_corosync_has_quorum),
+        cmocka_unit_test(a3_an_amnesiac_in_the_view_delays_nobody),
         cmocka_unit_test(a3_nobody_stands_while_a_majority_hears_its_coordinator),
         cmocka_unit_test(a3_the_promise_is_on_the_disk_before_it_is_spoken),
         cmocka_unit_test(a3_one_candidate_a_term_also_over_a_restart),

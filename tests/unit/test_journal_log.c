@@ -134,9 +134,8 @@ static void a4_a_term_and_index_is_used_once_also_over_a_restart(void **unused)
     kit_elect(&k, true);
     term = k.j->promise.term;
     assert_int_equal(kit_propose(&k, "x"), RC_OK);
-    kit_restart(&k);
-    assert_false(journal_is_coordinator(k.j));
-    kit_elect(&k, true);
+    kit_restart(&k); /* alone, it is elected at once: in a new term */
+    assert_true(journal_is_coordinator(k.j));
     assert_true(k.j->promise.term > term);
     kit_end(&k);
 }
@@ -373,6 +372,57 @@ static void a6_what_comes_during_a_write_goes_out_together(void **unused)
     kit_end(&k);
 }
 
+static void a_coordinator_takes_only_so_much_and_opens_its_term_whatever_waits(void **unused)
+{
+    struct kit k;
+    unsigned n = 0;
+    int rc;
+
+    (void)unused;
+    kit_begin(&k, 1, 3);
+    kit_elect(&k, true);
+    do {
+        rc = kit_propose(&k, "x");
+        n += rc == RC_OK;
+        kit_forget(&k);
+    } while (rc == RC_OK);
+    assert_int_equal(rc, RC_BUSY);
+    assert_int_equal(n, 4096);
+    kit_view(&k, true, 1, 1U);
+    assert_false(journal_is_coordinator(k.j));
+    kit_view(&k, true, 3, 1U, 2U, 3U);
+    kit_forget(&k);
+    kit_elect(&k, true); /* its OPEN comes after all those, and commits them */
+    assert_int_equal(k.j->commit, 1 + 4096 + 1);
+    assert_int_equal(kit_propose(&k, "x"), RC_OK);
+    kit_end(&k);
+}
+
+static void a_coordinator_bounds_the_bytes_that_wait(void **unused)
+{
+    static char big[JOURNAL_PAYLOAD_MAX + 2];
+    struct journal_event ev = {.type = JOURNAL_EV_PROPOSE};
+    struct kit k;
+    unsigned n = 0;
+
+    (void)unused;
+    memset(big, 'x', sizeof big - 1);
+    kit_begin(&k, 1, 3);
+    kit_elect(&k, true);
+    assert_int_equal(kit_propose(&k, big), RC_USAGE); /* one byte too long */
+    ev.propose.payload = big;
+    ev.propose.len = JOURNAL_PAYLOAD_MAX;
+    while (kit_step(&k, &ev) == RC_OK) {
+        n++;
+        kit_forget(&k);
+    }
+    assert_in_range(n, 100, 200); /* 8 MiB */
+    kit_ack(&k, 2, 1, jlog_last(&k.j->log));
+    assert_int_equal(k.j->waiting_bytes, 0);
+    assert_int_equal(kit_propose(&k, "x"), RC_OK);
+    kit_end(&k);
+}
+
 /* ---------------------------------------------------------------------------------------------------- A7 */
 
 static void a7_a_cut_below_the_own_commit_mark_stops_the_node(void **unused)
@@ -596,6 +646,8 @@ int main(void)
         cmocka_unit_test(a6_an_acknowledgement_follows_the_disk),
         cmocka_unit_test(a6_the_coordinator_multicasts_before_its_fsync_and_counts_itself_after),
         cmocka_unit_test(a6_what_comes_during_a_write_goes_out_together),
+        cmocka_unit_test(a_coordinator_takes_only_so_much_and_opens_its_term_whatever_waits),
+        cmocka_unit_test(a_coordinator_bounds_the_bytes_that_wait),
         cmocka_unit_test(a7_a_cut_below_the_own_commit_mark_stops_the_node),
         cmocka_unit_test(a7_snapshots_hold_committed_entries_and_the_committed_members_only),
         cmocka_unit_test(a7_a_snapshot_comes_in_chunks_and_replaces_everything_in_one_write),

@@ -328,6 +328,32 @@ static void a10_peers_remember_what_was_acknowledged(void **unused)
     kit_end(&k);
 }
 
+static void a10_a_write_that_ends_after_the_store_was_given_up_starts_nothing(void **unused)
+{
+    struct kit k;
+    struct jlog l;
+    struct jmsg m;
+
+    (void)unused;
+    kit_begin(&k, 1, 3);
+    kit_log(&k, &l);
+    kit_write(&l, 1, JOURNAL_OPEN, "2");
+    k.hold = true;
+    kit_append(&k, 2, 1, &l, 0, 1, 0);
+    m = kit_from(&k, 3, JMSG_RECALL, 1, 1);
+    m.recall.incarnation = 101;
+    m.recall.term = 9;
+    m.recall.index = 9;
+    kit_hear(&k, &m);
+    assert_int_equal(k.said[JOURNAL_SET_ASIDE], 1);
+    kit_forget(&k);
+    kit_persisted(&k, JOURNAL_PERSIST_OK);
+    assert_int_equal(k.j->role, JOURNAL_WAITING);
+    assert_int_equal(k.n_sent, 0);
+    jlog_fini(&l);
+    kit_end(&k);
+}
+
 static void a10_a_journal_whose_place_was_taken_is_set_aside(void **unused)
 {
     struct kit k;
@@ -528,6 +554,7 @@ int main(void)
         cmocka_unit_test(a10_a_shortened_store_is_set_aside),
         cmocka_unit_test(a10_a_store_without_its_mark_is_set_aside),
         cmocka_unit_test(a10_peers_remember_what_was_acknowledged),
+        cmocka_unit_test(a10_a_write_that_ends_after_the_store_was_given_up_starts_nothing),
         cmocka_unit_test(a10_a_journal_whose_place_was_taken_is_set_aside),
         cmocka_unit_test(a10_journals_of_different_clusters_never_merge),
         cmocka_unit_test(creation_needs_all_configured_nodes_present_and_empty),
