@@ -24,6 +24,11 @@ int plan_init(struct plan *p, const struct view *v, struct err *err)
     }
     /* A plan shows the whole of it, not what would go first. */
     p->s->opt.migrations_per_node = UINT32_MAX;
+    for (unsigned i = 0; i < p->s->volumes; i++) { /* nor what waits for the proof of image locks (C5) */
+        for (uint32_t id = 1; id <= NODES_MAX; id++) {
+            p->s->volume[i]->proven[id] = ~(node_set)0;
+        }
+    }
     p->rows = json_object_new_array();
     return 0;
 }
