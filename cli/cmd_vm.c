@@ -382,7 +382,7 @@ const struct cli_command cmd_vm[] = {
     {.name = "vm set",
      .args = "VM KEY=VALUE…",
      .summary = "change settings of a VM",
-     .details = "An unknown key lists the known ones; `clusterctl vm show VM` shows all with their values.",
+     .details = "All or none of them are changed; `clusterctl vm show VM` shows their values.",
      .min = 2,
      .max = CLI_ANY,
      .first = KIND_VM,

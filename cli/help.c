@@ -1,6 +1,7 @@
 /* help.c - help, usage, completion and the manual's command section, all out of the tables. */
 #include "cli.h"
 #include "client.h"
+#include "core/options.h"
 #include "output.h"
 
 #include <ctype.h>
@@ -106,6 +107,40 @@ static void option_entry(const struct cli_option *o)
     entry(what, o->help);
 }
 
+/* "2; 1 to 64" or "stop|pause": a row's default and what else it may be. */
+static void row_values(const struct option_row *row, bool of_vm, char *out, size_t size)
+{
+    struct options options;
+    struct vm_settings settings;
+    char text[32];
+
+    options_init(&options);
+    vm_settings_init(&settings);
+    option_text(row, of_vm ? (const void *)&settings : &options, text, sizeof text);
+    if (row->choices != NULL) {
+        (void)snprintf(out, size, "%s: %s; default %s", row->help, row->choices, text);
+    } else {
+        (void)snprintf(out, size, "%s: %u to %u; default %s", row->help, row->min, row->max, text);
+    }
+}
+
+static void keys(const struct cli_command *m)
+{
+    bool of_vm = m->rest == KIND_SETTING;
+    unsigned n;
+    const struct option_row *rows = of_vm ? vm_setting_rows(&n) : option_rows(&n);
+    char text[256];
+
+    if (m->rest != KIND_SETTING && m->rest != KIND_OPTION) {
+        return;
+    }
+    printf("\nkeys:\n");
+    for (unsigned i = 0; i < n; i++) {
+        row_values(&rows[i], of_vm, text, sizeof text);
+        entry(rows[i].key, text);
+    }
+}
+
 void help_main(void)
 {
     printf("usage: clusterctl [OPTION…] COMMAND …\n\n");
@@ -142,6 +177,7 @@ void help_command(const struct cli_command *m)
         printf("\n");
         wrap(m->details, 0, 0);
     }
+    keys(m);
     if (m->option[0].name != NULL) {
         printf("\noptions:\n");
     }
@@ -175,11 +211,19 @@ static void man_text(const char *text)
             printf("\\-");
         } else if (*text == '\\') {
             printf("\\e");
+        } else if (strncmp(text, "…", strlen("…")) == 0) {
+            printf("...");
+            text += strlen("…") - 1;
         } else {
             putchar(*text);
         }
         start = *text == '\n';
     }
+}
+
+static void man_line(const char *text)
+{
+    man_text(text);
     printf("\n");
 }
 
@@ -191,7 +235,7 @@ static void man_details(const char *text)
 
         (void)snprintf(line, sizeof line, "%.*s", (int)n, text);
         if (n > 0) {
-            man_text(line);
+            man_line(line);
         } else {
             printf(".IP\n");
         }
@@ -201,18 +245,34 @@ static void man_details(const char *text)
 
 static void man_option(const struct cli_option *o)
 {
-    printf(".RS\n.TP\n.B ");
-    printf("\\-\\-");
+    printf(".RS\n.TP\n\\fB\\-\\-");
+    man_text(o->name);
+    printf("\\fR");
     if (o->value != NULL) {
-        char text[128];
-
-        (void)snprintf(text, sizeof text, "%s \\fI%s\\fR", o->name, o->choices ? o->choices : o->value);
-        man_text(text);
-    } else {
-        man_text(o->name);
+        printf(" \\fI");
+        man_text(o->choices ? o->choices : o->value);
+        printf("\\fR");
     }
-    man_text(o->help);
+    printf("\n");
+    man_line(o->help);
     printf(".RE\n");
+}
+
+static void man_keys(const struct cli_command *m)
+{
+    bool of_vm = m->rest == KIND_SETTING;
+    unsigned n;
+    const struct option_row *rows = of_vm ? vm_setting_rows(&n) : option_rows(&n);
+    char text[256];
+
+    for (unsigned i = 0; (of_vm || m->rest == KIND_OPTION) && i < n; i++) {
+        row_values(&rows[i], of_vm, text, sizeof text);
+        printf(".RS\n.TP\n\\fB");
+        man_text(rows[i].key);
+        printf("\\fR\n");
+        man_line(text);
+        printf(".RE\n");
+    }
 }
 
 void help_man(void)
@@ -223,19 +283,20 @@ void help_man(void)
     }
     for (const struct cli_group *g = cli_groups; g->commands != NULL; g++) {
         printf(".SS ");
-        man_text(g->summary);
+        man_line(g->summary);
         for (const struct cli_command *m = g->commands; m->name != NULL; m++) {
             char usage[512];
 
             help_usage(m, usage, sizeof usage);
             printf(".TP\n.B ");
-            man_text(usage + strlen("clusterctl "));
+            man_line(usage + strlen("clusterctl "));
             printf("%c", toupper((unsigned char)m->summary[0]));
-            man_text(m->summary + 1);
+            man_line(m->summary + 1);
             if (m->details != NULL) {
                 printf(".IP\n");
                 man_details(m->details);
             }
+            man_keys(m);
             for (unsigned i = 0; i < CLI_OPTIONS_MAX && m->option[i].name != NULL; i++) {
                 man_option(&m->option[i]);
             }
@@ -320,6 +381,16 @@ static void complete_names(struct cli *c, const char *query, const char *list, c
     json_object_put(result);
 }
 
+static void complete_rows(bool of_vm, const char *prefix)
+{
+    unsigned n;
+    const struct option_row *rows = of_vm ? vm_setting_rows(&n) : option_rows(&n);
+
+    for (unsigned i = 0; i < n; i++) {
+        candidate(rows[i].key, prefix, "");
+    }
+}
+
 static void complete_kind(struct cli *c, enum cli_kind kind, const char *prefix)
 {
     switch (kind) {
@@ -339,11 +410,13 @@ static void complete_kind(struct cli *c, enum cli_kind kind, const char *prefix)
         complete_names(c, "ops list", "operations", "id", prefix);
         break;
     case KIND_OPTION:
-        complete_names(c, "option list", "options", "key", prefix);
+        complete_rows(false, prefix);
+        break;
+    case KIND_SETTING:
+        complete_rows(true, prefix);
         break;
     case KIND_NONE:
     case KIND_FILE:
-    case KIND_SETTING:
     case KIND_WORD:
         break;
     }
