@@ -160,6 +160,11 @@ void jelect_view(struct journal *j, const struct journal_event *event)
         jelect_search(j, "the coordinator has left the view");
     } else {
         j->hello_ms = j->now_ms;
+        if (j->role == JOURNAL_SEARCH) {
+            /* Those who searched before the view came would all stand at once on their old fallbacks and
+             * split the votes: the best log gets its turn first. */
+            set_fallback(j, j->config.election_ms / 2, j->config.election_ms);
+        }
     }
     consider_standing(j); /* all may have been heard while the quorum was not known yet */
 }
