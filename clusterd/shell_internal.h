@@ -30,6 +30,7 @@ enum shell_message_type {
 #define PROGRESS_MS       500              /* between two broadcasts of one operation's progress */
 #define PROGRESS_MAX      64               /* operations whose progress is remembered */
 #define LOOK_TIMEOUT_MS   20000            /* an inventory */
+#define INVENTORY_TOUCHES 32               /* more: the whole inventory says nothing certain */
 #define LEAVE_MS          10000            /* an orderly end takes no longer */
 #define TRIM_MS           (10 * 60 * 1000) /* history */
 
@@ -167,6 +168,8 @@ struct shell {
         bool running, again;
         uint64_t index, term, due_ms, last_ms;
         uint32_t pause_ms;
+        unsigned touches; /* runs about VMs that ended while it looked, and the VMs of the first of them */
+        char touched[INVENTORY_TOUCHES][40];
     } inv;
 
     /* S2. */

@@ -241,6 +241,7 @@ void inventory_start(struct shell *sh)
         spec.timeout_ms = sh->st->opt.no_quorum_timeout_ms / 10;
     }
     sh->inv.running = true;
+    sh->inv.touches = 0;
     sh->inv.again = false;
     sh->inv.index = sh->applied;
     sh->inv.term = sh->st->term;

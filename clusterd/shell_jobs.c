@@ -33,6 +33,13 @@ void run_free(struct shell *sh, struct run *r)
             break;
         }
     }
+    if (r->uuid[0] != '\0' && sh->inv.running) {
+        /* C3: it worked on the VM while the inventory looked; what that saw of it may be older. */
+        if (sh->inv.touches < INVENTORY_TOUCHES) {
+            snprintf(sh->inv.touched[sh->inv.touches], sizeof sh->inv.touched[0], "%s", r->uuid);
+        }
+        sh->inv.touches++;
+    }
     event_fini(&r->result);
     free(r);
 }
@@ -69,7 +76,12 @@ bool jobs_touch(const struct shell *sh, const struct vm *vm)
             return true;
         }
     }
-    return run_of_vm(sh, vm->uuid) != NULL;
+    for (unsigned i = 0; i < sh->inv.touches && i < INVENTORY_TOUCHES; i++) {
+        if (strcmp(sh->inv.touched[i], vm->uuid) == 0) {
+            return true;
+        }
+    }
+    return sh->inv.touches > INVENTORY_TOUCHES || run_of_vm(sh, vm->uuid) != NULL;
 }
 
 /* ------------------------------------------------------------------------------------------------- running

@@ -217,7 +217,7 @@ bool propose_flush(struct shell *sh)
         }
         if (own) {
             if (!propose_take(sh, sh->cfg.self, p->data, p->len)) {
-                break;
+                continue; /* what it cannot take now comes again; a new EV_NODE_UP behind it may pass */
             }
             sh->sent_seq = p->seq; /* it is still there: what it caused waits in todo */
             sh->sent_ms = sh->now;

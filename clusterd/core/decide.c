@@ -491,6 +491,8 @@ static void decide_locks(struct decide *d, const struct volume *v)
 {
     node_set set = v->removing ? 0 : volume_provable(d, v);
     bool under_way = v->holding;
+    /* One tries at a time: two could refuse each other, which would prove nothing. */
+    bool turn = v->prover != 0 && (v->busy & ~NODE_BIT(v->prover)) == 0;
 
     for (uint32_t b = 1; b <= NODES_MAX && v->prover != 0; b++) {
         node_set bit = NODE_BIT(b);
@@ -502,11 +504,12 @@ static void decide_locks(struct decide *d, const struct volume *v)
             continue; /* it came too late for this round */
         }
         under_way = under_way || (v->busy & bit) != 0 || !v->holding;
-        if ((v->busy & bit) == 0 && ((v->holding ? v->refused : v->granted) & bit) == 0) {
+        if (turn && ((v->holding ? v->refused : v->granted) & bit) == 0) {
             (void)emit_lock_job(d, v, JOB_LOCK_TRY, b,
                                 v->holding
                                     ? "C5: another node holds the image lock, so it must be refused here"
                                     : "C5: the image lock is free again, so it must be granted here");
+            turn = false;
         }
     }
     for (uint32_t a = 1; a <= NODES_MAX && !under_way; a++) {
