@@ -276,13 +276,15 @@ static void on_deliver(cpg_handle_t h, const struct cpg_name *group, uint32_t fr
 static void on_quorum(quorum_handle_t h, uint32_t quorate, struct quorum_ring_id ring, uint32_t members,
                       const uint32_t *member)
 {
-    struct corosync *cs = NULL;
+    const void *ctx = NULL;
+    struct corosync *cs;
 
     (void)members;
     (void)member;
-    if (quorum_context_get(h, (const void **)&cs) != CS_OK || !cs) {
+    if (quorum_context_get(h, &ctx) != CS_OK || !ctx) {
         return;
     }
+    cs = (struct corosync *)(uintptr_t)ctx;
     cs->quorum_ring_id = ring;
     cs->quorum_known = true;
     cs->quorate = quorate != 0;
