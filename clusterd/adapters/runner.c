@@ -70,7 +70,7 @@ static void report_not_started(struct run *run, const char *why)
 {
     struct run_result res = {.started = false, .code = -1, .output = ""};
 
-    (void)snprintf(res.reason, sizeof res.reason, "%s", why);
+    (void)snprintf(res.reason, sizeof res.reason, "%.*s", (int)sizeof res.reason - 1, why);
     report(run, &res);
 }
 
