@@ -530,7 +530,7 @@ static void step(struct node *n, struct journal_event *ev)
                 sim.now + draw(100); /* it dies early in its term, as in figure 8 of the paper */
         }
     }
-    check_append_only(n);
+    check_after(n);
     schedule_tick(n, out.deadline_ms);
 }
 

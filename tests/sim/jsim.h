@@ -112,8 +112,10 @@ struct item {
     X(lost)                                                                                                  \
     X(crashes)                                                                                               \
     X(pauses)                                                                                                \
-    X(partitions) X(blackouts) X(amnesia) X(shortened) X(write_failed) X(fsync_failed) X(hung) X(cut_short)  \
-        X(installs) X(snapshots) X(set_aside) X(reloads) X(resigned) X(member_changes) X(cuts)
+    X(partitions)                                                                                            \
+    X(blackouts)                                                                                             \
+    X(amnesia) X(shortened) X(write_failed) X(fsync_failed) X(hung) X(cut_short) X(installs) X(snapshots)    \
+        X(set_aside) X(reloads) X(resigned) X(member_changes) X(cuts)
 
 struct stats {
 #define X(name) uint64_t name;
@@ -177,7 +179,7 @@ void check_end(void);
 /* After each step, with what it asked for. */
 void check_step(struct node *n, const struct journal_actions *out);
 /* Last, after the actions were carried out. */
-void check_append_only(struct node *n);
+void check_after(struct node *n);
 void check_apply(struct node *n, uint64_t index); /* the core applies up to it */
 void check_send(struct node *n, const uint8_t *data, size_t len);
 void check_written(struct node *n); /* a write is on the disk */

@@ -184,10 +184,46 @@ static void check_elected(struct node *n, uint64_t term)
     }
 }
 
-void check_append_only(struct node *n)
+static struct hash members_digest(const struct journal_members *m)
+{
+    static const struct hash zero;
+    struct buf b = BUF_INIT;
+    struct hash h;
+
+    jvoters_encode(&b, m);
+    h = hash_bytes(zero, b.data, b.len);
+    buf_fini(&b);
+    return h;
+}
+
+/* A9: the set in force is the last one in the log, committed or not. */
+static void check_members(const struct node *n, uint64_t last)
+{
+    const struct journal_members *m = &n->j->snapshot.members;
+    struct journal_members in_log;
+
+    for (uint64_t i = last; i > n->j->snapshot.index; i--) {
+        const struct journal_entry *e = journal_entry_at(n->j, i);
+
+        if (e != NULL && e->kind == JOURNAL_CONFIG) {
+            (void)journal_members_decode(&in_log, e->payload, e->len);
+            m = &in_log;
+            break;
+        }
+    }
+    if (!hash_eq(members_digest(m), members_digest(journal_members(n->j)))) {
+        fail("node %u: the members in force are not those of its log (A9)", n->id);
+    }
+}
+
+void check_after(struct node *n)
 {
     struct journal_status s;
     const struct journal_entry *e;
+
+    if (sim.stats.events % 4 == 0) { /* it is the dearest of the checks */
+        check_members(n, n->j->log.prev_index + n->j->log.n);
+    }
 
     if (!journal_is_coordinator(n->j)) {
         n->lead_term = 0;
@@ -280,6 +316,9 @@ static void check_commits(struct node *n, uint64_t index)
         }
         check_one_commit(n, i, e);
     }
+    if (first && e != NULL && e->term != n->lead_term) {
+        fail("node %u commits entry %llu of an older term by count (A6)", n->id, (unsigned long long)index);
+    }
     if (first && e != NULL && !sim.failed && !majority_holds(n, index, e->chain)) {
         fail("node %u commits entry %llu, which no majority has on disk (A6)", n->id,
              (unsigned long long)index);
@@ -297,18 +336,6 @@ void check_apply(struct node *n, uint64_t index)
             fail("node %u: another state after entry %llu (S5)", n->id, (unsigned long long)i);
         }
     }
-}
-
-static struct hash members_digest(const struct journal_members *m)
-{
-    static const struct hash zero;
-    struct buf b = BUF_INIT;
-    struct hash h;
-
-    jvoters_encode(&b, m);
-    h = hash_bytes(zero, b.data, b.len);
-    buf_fini(&b);
-    return h;
 }
 
 void check_snapshot(const struct node *n, const struct journal_snapshot *s)
@@ -351,6 +378,26 @@ void check_written(struct node *n)
 
 /* --------------------------------------------------------------------------------- what messages promise */
 
+static uint64_t last_term(const struct disk *d)
+{
+    const struct journal_entry *e = disk_entry(d, disk_last(d));
+
+    return e ? e->term : d->now.prev.term;
+}
+
+/* A3: as long as the candidate stands in that term its log is the one that it asked with. */
+static void check_candidate(const struct node *n, const struct jmsg *m)
+{
+    const struct node *c = &sim.nodes[m->to - 1];
+    const struct journal_load *s = &c->disk.now;
+    uint64_t theirs = last_term(&c->disk), ours = last_term(&n->disk);
+
+    if (s->promise.term == m->term && s->promise.node == c->id && s->incarnation == m->vote.incarnation &&
+        (theirs < ours || (theirs == ours && disk_last(&c->disk) < disk_last(&n->disk)))) {
+        fail("node %u votes for node %u, whose log is behind its own (A3)", n->id, c->id);
+    }
+}
+
 static void check_vote(struct node *n, const struct jmsg *m)
 {
     const struct journal_promise *p = &n->disk.now.promise;
@@ -361,6 +408,11 @@ static void check_vote(struct node *n, const struct jmsg *m)
         fail("node %u votes in term %llu before the promise is on its disk (A3)", n->id,
              (unsigned long long)m->term);
     }
+    if (n->disk.now.mark.term != m->term || n->disk.now.mark.incarnation != m->incarnation) {
+        fail("node %u votes in term %llu, and its mark does not say so (A10)", n->id,
+             (unsigned long long)m->term);
+    }
+    check_candidate(n, m);
     l->votes = grown(l->votes, &l->n_votes, m->term, sizeof *l->votes);
     vote = &l->votes[m->term];
     if (vote->term != 0 && (vote->node != m->to || vote->incarnation != m->vote.incarnation)) {
@@ -371,6 +423,24 @@ static void check_vote(struct node *n, const struct jmsg *m)
     vote->term = m->term;
 }
 
+/* A6: what is acknowledged is the coordinator's, not what an older one has left here. */
+static void check_acknowledged(const struct node *n, const struct jmsg *m)
+{
+    const struct node *c = &sim.nodes[m->to - 1];
+    const struct journal_entry *ours = disk_entry(&n->disk, m->ack.index), *theirs;
+    struct journal_status s;
+
+    if (!c->up || c->lead_term != m->term) {
+        return;
+    }
+    theirs = journal_entry_at(c->j, m->ack.index);
+    journal_status(c->j, &s);
+    if (m->ack.index > s.last || (ours != NULL && theirs != NULL && !hash_eq(ours->chain, theirs->chain))) {
+        fail("node %u acknowledges entry %llu, which is not the coordinator's (A6)", n->id,
+             (unsigned long long)m->ack.index);
+    }
+}
+
 static void check_ack(struct node *n, const struct jmsg *m)
 {
     const struct journal_mark *k = &n->disk.now.mark;
@@ -379,6 +449,7 @@ static void check_ack(struct node *n, const struct jmsg *m)
         fail("node %u acknowledges entry %llu before its disk has it (A6)", n->id,
              (unsigned long long)m->ack.index);
     }
+    check_acknowledged(n, m);
     if (n->disk.now.promise.term != m->term) {
         fail("node %u acknowledges in term %llu, which its disk does not know", n->id,
              (unsigned long long)m->term);
