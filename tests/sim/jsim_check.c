@@ -392,6 +392,9 @@ static void check_candidate(const struct node *n, const struct jmsg *m)
     const struct journal_load *s = &c->disk.now;
     uint64_t theirs = last_term(&c->disk), ours = last_term(&n->disk);
 
+    if (ours == m->term) {
+        return; /* a slow disk: it follows that coordinator already */
+    }
     if (s->promise.term == m->term && s->promise.node == c->id && s->incarnation == m->vote.incarnation &&
         (theirs < ours || (theirs == ours && disk_last(&c->disk) < disk_last(&n->disk)))) {
         fail("node %u votes for node %u, whose log is behind its own (A3)", n->id, c->id);
