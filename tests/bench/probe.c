@@ -168,7 +168,7 @@ static void bench_setting(int count)
         double begin;
 
         snprintf(json, sizeof json,
-                 "{\"v\":1,\"command\":\"option set\",\"args\":{\"options\":{\"history_max_days\":\"%d\"}}}",
+                 "{\"v\":1,\"command\":\"option set\",\"args\":{\"set\":{\"history_max_days\":\"%d\"}}}",
                  60 + i % 2);
         begin = now_us();
         request(c, json);
