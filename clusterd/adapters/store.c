@@ -21,6 +21,9 @@ struct store {
     uint64_t last;         /* index of the last stored entry; meta.prev_index when there is none */
     uint64_t snapshot;     /* index of the stored snapshot's blob; 0: none */
     struct mark mark;
+    struct journal_mark mark_due; /* what the mark's file is to say soon */
+    bool mark_waits;
+    bool sync_lost; /* an fsync of the mark failed outside of a persist: the next persist says so (A4) */
     struct history history;
     bool history_open;
     void (*say)(void *ctx, const char *text);
@@ -154,8 +157,24 @@ static int load_entries(struct store *st, struct journal_load *out, struct err *
     return rc;
 }
 
+static void flush_mark(struct store *st)
+{
+    struct err err = ERR_INIT;
+    bool fsync_failed = false;
+
+    if (!st->mark_waits) {
+        return;
+    }
+    st->mark_waits = false;
+    if (mark_write(&st->mark, &st->mark_due, &fsync_failed, &err) != 0) {
+        st->sync_lost = st->sync_lost || fsync_failed;
+        say(st, err.msg);
+    }
+}
+
 static void close_db(struct store *st)
 {
+    flush_mark(st);
     rows_close(&st->rows);
     mark_close(&st->mark);
 }
@@ -467,6 +486,30 @@ static int begin(struct store *st, struct change *c, struct err *err)
     return 0;
 }
 
+/*
+ * The mark is written after the transaction: a crash in between leaves a store ahead of its mark, which is
+ * harmless (A10). A new promise is in it before anybody hears of it. An index that has only grown follows
+ * within half a second: what a shortened store has lost is told by the peers as well, who remember what was
+ * acknowledged to them, and a second fsync would stand in the way of every command.
+ */
+static int note_mark(struct store *st, const struct journal_mark *m, bool *fsync_failed, struct err *err)
+{
+    const struct journal_mark *last = &st->mark.last;
+    bool grown = last->incarnation == m->incarnation && last->term == m->term &&
+                 memcmp(&last->cluster, &m->cluster, sizeof m->cluster) == 0 && m->index >= last->index;
+
+    if (!grown || !st->pending) {
+        st->mark_waits = false;
+        return mark_write(&st->mark, m, fsync_failed, err);
+    }
+    st->mark_due = *m;
+    if (!st->mark_waits && m->index > last->index) {
+        st->mark_waits = true;
+        st->pending(st->ctx);
+    }
+    return 0;
+}
+
 static int store_persist(void *ctx, const struct journal *j, const struct journal_persist *p,
                          bool *fsync_failed, struct err *err)
 {
@@ -475,6 +518,11 @@ static int store_persist(void *ctx, const struct journal *j, const struct journa
     int rc = begin(st, &c, err), code;
 
     *fsync_failed = false;
+    if (rc == 0 && st->sync_lost) {
+        st->sync_lost = false;
+        *fsync_failed = true;
+        rc = err_set(err, RC_IO, "an fsync of the acknowledged mark failed");
+    }
     if (rc) {
         return rc;
     }
@@ -483,8 +531,7 @@ static int store_persist(void *ctx, const struct journal *j, const struct journa
         code = do_persist(st, &c, j, p);
     }
     rc = finish(st, &c, code, fsync_failed, err);
-    /* After the transaction: a crash in between leaves a store ahead of its mark, which is harmless (A10). */
-    return rc ? rc : mark_write(&st->mark, &p->mark, fsync_failed, err);
+    return rc ? rc : note_mark(st, &p->mark, fsync_failed, err);
 }
 
 static int store_snapshot(void *ctx, const struct journal_snapshot *s, const uint8_t *blob,
@@ -588,6 +635,7 @@ void store_flush(struct store *st)
 {
     struct err err = ERR_INIT;
 
+    flush_mark(st);
     if (st->history_open) {
         (void)history_result(st, history_flush(&st->history, &err), &err);
     }
