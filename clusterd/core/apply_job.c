@@ -49,6 +49,20 @@ static int check_executor(struct apply *a, uint32_t id)
     return 0;
 }
 
+/*
+ * A node that joins under a fence agent (N1) may fence others meanwhile: when each waits for an agent of the
+ * other's, or of one that is lost, somebody has to begin.
+ */
+static int check_fencer(struct apply *a, uint32_t id)
+{
+    const struct node *n = state_node(a->s, id);
+
+    if (n != NULL && n->state == NODE_JOINING && n->inventory_term == a->s->term) {
+        return 0;
+    }
+    return check_executor(a, id);
+}
+
 static int check_only_claim(struct apply *a, const struct vm *vm, uint32_t node, const char *what)
 {
     if (vm->claims != 1 || vm->claim[0].node != node) {
@@ -249,13 +263,14 @@ int apply_job(struct apply *a)
     const struct event *e = a->e;
     enum job_kind kind = e->num < JOB_KINDS ? (enum job_kind)e->num : JOB_NONE;
     const struct vm *vm = state_vm(a->s, e->subject);
+    bool fence = kind == JOB_FENCE || kind == JOB_FENCE_STATUS;
     struct job *j;
     int rc;
 
-    if (check_executor(a, e->node) != 0) {
+    if ((fence ? check_fencer(a, e->node) : check_executor(a, e->node)) != 0) {
         return a->out->rc;
     }
-    if (kind == JOB_FENCE || kind == JOB_FENCE_STATUS) {
+    if (fence) {
         rc = apply_fence_job(a, kind);
     } else if (kind >= JOB_VOLUME_START) {
         rc = apply_volume_job(a);
@@ -430,7 +445,8 @@ static void volume_removed(struct apply *a, struct volume *v)
     state_remove_volume(a->s, v);
 }
 
-/* A volume that is to go is gone when it is mounted nowhere and nobody is at work on it, whatever ended that. */
+/* A volume that is to go is gone when it is mounted nowhere and nobody is at work on it, whatever ended that.
+ */
 void volumes_remove(struct apply *a)
 {
     for (unsigned i = 0; i < a->s->volumes;) {

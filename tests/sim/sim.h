@@ -207,7 +207,8 @@ struct host {
 
     /* What the checks remember. */
     uint64_t open_at; /* the last time at which it was seen in an open term, or excused (S2) */
-    bool excused;     /* a stop was made to fail: until its next open term nothing is asked of it */
+    bool excused; /* an agent was made to fail in a way that only a watchdog could mend: until its next open
+                     term S2 is not asked of it */
     uint64_t checked; /* entries up to here were compared */
     uint64_t digested;
     uint64_t lead_term;

@@ -487,6 +487,7 @@ static void orphan(struct agent *a)
 {
     a->phase = AP_LEFT;
     a->killed = true;
+    sim.hosts[a->host].excused |= acts[a->act].changes;
     step(a, sim.now + between(100 * MS, 6 * SECOND));
 }
 
@@ -575,7 +576,7 @@ static void kill_agent(struct agent *a)
     } else if (left) {
         sim.stats.agents_left_behind++;
         a->phase = AP_LEFT;
-        sim.hosts[host].excused |= a->act == ACT_STOP;
+        sim.hosts[host].excused |= acts[a->act].changes;
     } else {
         a->phase = AP_LAUNCHED; /* without its lock */
     }
