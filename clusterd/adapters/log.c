@@ -3,6 +3,7 @@
 #include "common/rc.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <qb/qbdefs.h>
 #include <qb/qblog.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #define LOG_NAME          "clusterd"
 #define LOG_LINE_MAX      1024
@@ -46,6 +48,19 @@ static int open_target(const char *file, bool foreground, int priority, struct e
     return 0;
 }
 
+/* A daemon that was killed leaves its blackbox in memory; there is only one of us on a host (host_lock). */
+static void remove_old_blackboxes(void)
+{
+    glob_t g = {0};
+
+    if (glob("/dev/shm/qb-" LOG_NAME "-*-blackbox-*", GLOB_NOSORT, NULL, &g) == 0) {
+        for (size_t i = 0; i < g.gl_pathc; i++) {
+            (void)unlink(g.gl_pathv[i]);
+        }
+    }
+    globfree(&g);
+}
+
 int log_open(const char *file, bool foreground, int priority, struct err *err)
 {
     int rc;
@@ -57,6 +72,7 @@ int log_open(const char *file, bool foreground, int priority, struct err *err)
         qb_log_fini();
         return rc;
     }
+    remove_old_blackboxes();
     (void)qb_log_filter_ctl(QB_LOG_BLACKBOX, QB_LOG_FILTER_ADD, QB_LOG_FILTER_FILE, LOG_NAME, LOG_DEBUG);
     (void)qb_log_filter_ctl(QB_LOG_BLACKBOX, QB_LOG_FILTER_ADD, QB_LOG_FILTER_FILE, "*", LOG_INFO);
     (void)qb_log_ctl(QB_LOG_BLACKBOX, QB_LOG_CONF_SIZE, LOG_BLACKBOX_SIZE);
