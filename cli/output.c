@@ -341,7 +341,8 @@ static void print_row(const struct table *t, unsigned row, const unsigned *wide,
     }
     printf("%*s%s", (int)indent, "", row == 0 ? colour(COLOUR_BOLD) : "");
     for (unsigned i = 0; i < last; i++) {
-        enum colour shade = row > 0 ? state_colour(cell[i]) : COLOUR_NONE;
+        bool state = strcmp(t->cell[i], "STATE") == 0 || strcmp(t->cell[i], "MODE") == 0;
+        enum colour shade = row > 0 && state ? state_colour(cell[i]) : COLOUR_NONE;
 
         printf("%s%s%s", shade ? colour(shade) : "", cell[i], shade ? colour(COLOUR_NONE) : "");
         if (i + 1 < last) {

@@ -16,6 +16,7 @@
 #define POLL_MS     150
 #define LOST_MAX_MS 60000 /* a daemon that restarts is given this long to come back */
 #define BAR_WIDTH   30
+#define WAITS_MS    1500 /* a wait that lasts so long is said */
 
 static volatile sig_atomic_t interrupted;
 
@@ -204,22 +205,35 @@ static void say(struct watch *w, struct json_object *op, const char *indent)
     (void)fflush(stdout);
 }
 
-/* A VM that holds up a drain is named once. */
+/* What somebody waits for is said once, and only when it does not pass by itself at once. */
+static void say_waits(struct watch *w, const char *indent, const char *who, const char *why)
+{
+    struct json_object *since;
+    char key[600];
+
+    (void)snprintf(key, sizeof key, "%.64s waits: %.500s", who, why);
+    since = out_get(w->said, key);
+    if (since == NULL) {
+        (void)json_object_object_add(w->said, key, json_object_new_int64(now_ms()));
+    } else if (!quiet(w->b) && json_object_get_int64(since) >= 0 &&
+               now_ms() - json_object_get_int64(since) >= WAITS_MS) {
+        wipe(w);
+        printf("%s%s: %swaits%s: %s\n", indent, who, colour(COLOUR_YELLOW), colour(COLOUR_NONE), why);
+        (void)json_object_object_add(w->said, key, json_object_new_int64(-1));
+    }
+}
+
 static void say_blocked(struct watch *w, struct json_object *op)
 {
     struct json_object *list = out_get(op, "blocked");
 
-    for (size_t i = 0; i < out_length(list) && !quiet(w->b); i++) {
+    for (size_t i = 0; i < out_length(list); i++) {
         struct json_object *o = json_object_array_get_idx(list, i);
-        char key[400];
 
-        (void)snprintf(key, sizeof key, "blocked %s %.300s", out_text(o, "vm"), out_text(o, "why"));
-        if (out_get(w->said, key) == NULL) {
-            wipe(w);
-            printf("  %s: %swaits%s: %s\n", out_text(o, "vm"), colour(COLOUR_YELLOW), colour(COLOUR_NONE),
-                   out_text(o, "why"));
-            (void)json_object_object_add(w->said, key, json_object_new_boolean(true));
-        }
+        say_waits(w, "  ", out_text(o, "vm"), out_text(o, "why"));
+    }
+    if (!out_is_null(op, "waits")) {
+        say_waits(w, "", out_text(op, "vm"), out_text(op, "waits"));
     }
 }
 

@@ -10,7 +10,9 @@
 static bool concerns_vm(const struct shell *sh, const struct event *e, const struct job *job,
                         char vm[NAME_SIZE])
 {
-    const char *name = job != NULL ? job->subject : e->subject;
+    const struct op *op =
+        e->kind == EV_OP_END || e->kind == EV_CMD_OP_CANCEL ? state_op(sh->st, e->id) : NULL;
+    const char *name = job != NULL ? job->subject : op != NULL ? op->subject : e->subject;
 
     if (name[0] == '\0' || state_vm(sh->st, name) == NULL) {
         return false;

@@ -246,9 +246,22 @@ static struct json_object *blocked(const struct view *v, const struct op *op)
     return list;
 }
 
+/* What a VM's operation waits for; empty while an agent is at work. */
+static const char *op_waits(const struct view *v, const struct op *op, char why[TEXT_SIZE])
+{
+    const struct vm *vm = state_vm(v->s, op->subject);
+
+    why[0] = '\0';
+    if (vm != NULL && vm->op == op->id && vm->job == 0) {
+        view_waits(v->s, &v->world, vm, why);
+    }
+    return why;
+}
+
 struct json_object *view_operation(const struct view *v, const struct op *op, bool full)
 {
     struct json_object *o = json_object_new_object();
+    char why[TEXT_SIZE];
 
     put_id(o, "id", op->id);
     put_text(o, "kind", op_kind_key(op->kind));
@@ -266,6 +279,9 @@ struct json_object *view_operation(const struct view *v, const struct op *op, bo
     put_id(o, "parent", op->parent);
     put_text(o, "by", op->by);
     put_text(o, "why", op->why);
+    if (full && op_of_vm(op) && op->state < OPS_DONE) {
+        put_text(o, "waits", op_waits(v, op, why));
+    }
     if (full && (op->kind == OP_DRAIN || op->kind == OP_RESUME)) {
         put(o, "operations", children(v, op));
         put(o, "blocked", op->kind == OP_DRAIN ? blocked(v, op) : json_object_new_array());
@@ -676,12 +692,12 @@ static bool incomplete(const struct state *s)
 static struct json_object *problems(const struct view *v)
 {
     struct json_object *list = json_object_new_array();
+    char names[400];
 
     if (!v->quorate) {
         problem(list, v->s->cluster, "clusterctl quorum shows the votes",
-                "no quorum: %s; commands are refused, and "
-                "what is shown here may be old",
-                v->problem);
+                "no quorum: %s; commands are refused, and what is shown here may be old: only %s answers",
+                v->problem, names_text(v, v->world.present, names, sizeof names));
     } else if (v->s->startup && incomplete(v->s)) {
         problem(list, v->s->cluster, NULL, "the cluster has just started: absent nodes get time to come");
     }

@@ -124,6 +124,8 @@ def main():
         os.environ["CLI_UNSHARED"] = "1"
         how = ["-n"] if os.getuid() == 0 else ["-r", "-n"]
         os.execvp("unshare", ["unshare", *how, sys.executable, os.path.abspath(__file__), *sys.argv[1:]])
+    if not os.path.exists(os.path.join(BUILD, "clusterctl")):
+        sys.exit("run it in the top of a build tree")
     names = [a for a in sys.argv[1:] if not a.startswith("--")]
     folder = os.path.join(HERE, "scenarios")
     failed = 0
