@@ -50,7 +50,6 @@ static void a4_entries_that_were_not_chained_by_their_author_are_dropped(void **
 static void a4_one_full_disk_at_the_coordinator_costs_it_the_role(void **unused)
 {
     struct kit k;
-    struct journal_load load = {0};
     uint64_t term;
 
     (void)unused;
@@ -69,7 +68,6 @@ static void a4_one_full_disk_at_the_coordinator_costs_it_the_role(void **unused)
     assert_int_equal(k.j->commit, 1);
     assert_int_equal(kit_propose(&k, "y"), RC_REFUSED);
     kit_restart(&k); /* what the store had before; it does not go on in that term */
-    (void)load;
     assert_int_equal(k.j->promise.term, term);
     assert_int_equal(jlog_last(&k.j->log), 1);
     k.hold = false;
@@ -443,7 +441,7 @@ static void a7_a_cut_below_the_own_commit_mark_stops_the_node(void **unused)
     kit_append(&k, 3, 2, &b, 1, 2, 1);
     assert_int_equal(k.said[JOURNAL_ALARM], 1);
     assert_int_equal(k.j->role, JOURNAL_STOPPED);
-    assert_string_equal(jlog_at(&k.j->log, 2)->term == 1 ? "kept" : "cut", "kept");
+    assert_int_equal(jlog_at(&k.j->log, 2)->term, 1); /* and has cut nothing */
     kit_forget(&k);
     kit_wait(&k, 3000);
     kit_hello(&k, 2, 5, 5, 5);
@@ -562,6 +560,34 @@ static void a7_a_snapshot_that_is_not_what_its_digest_says_is_not_installed(void
     kit_end(&k);
 }
 
+static void a7_a_snapshot_of_what_is_committed_here_is_not_installed(void **unused)
+{
+    static const struct hash zero;
+    static const uint8_t blob[] = "blob";
+    struct journal_snapshot s = {.index = 50, .term = 4, .chain = {4, 4}, .size = 4};
+    struct kit k;
+    struct jmsg m;
+
+    (void)unused;
+    kit_begin(&k, 1, 3);
+    s.members = k.j->snapshot.members;
+    s.digest = hash_bytes(zero, blob, 4);
+    give_chunk(&k, 2, &s, blob, 0, 4);
+    assert_int_equal(k.j->commit, 50);
+    s.index = 40; /* a late one, of before */
+    kit_forget(&k);
+    give_chunk(&k, 2, &s, blob, 0, 4);
+    assert_int_equal(k.j->snapshot.index, 50);
+    assert_true(kit_sent(&k, JMSG_ACK, &m));
+    assert_int_equal(m.ack.commit, 50); /* that is where we stand */
+    s.index = 50;
+    s.chain.lo = 5; /* another history up to here: something lied */
+    give_chunk(&k, 2, &s, blob, 0, 4);
+    assert_int_equal(k.said[JOURNAL_ALARM], 1);
+    assert_int_equal(k.j->role, JOURNAL_STOPPED);
+    kit_end(&k);
+}
+
 static void a7_a_member_that_lags_too_far_is_fed_the_snapshot(void **unused)
 {
     struct journal_event data = {.type = JOURNAL_EV_SNAPSHOT_DATA};
@@ -569,12 +595,6 @@ static void a7_a_member_that_lags_too_far_is_fed_the_snapshot(void **unused)
     struct jmsg m, out;
 
     (void)unused;
-    kit_begin(&k, 1, 3);
-    journal_free(k.j);
-    k.config.tail_entries = 2;
-    k.j = NULL;
-    k.j = journal_new(&k.config);
-    kit_end(&k);
     kit_begin(&k, 1, 3);
     k.j->config.tail_entries = 2;
     kit_elect(&k, true);
@@ -652,6 +672,7 @@ int main(void)
         cmocka_unit_test(a7_snapshots_hold_committed_entries_and_the_committed_members_only),
         cmocka_unit_test(a7_a_snapshot_comes_in_chunks_and_replaces_everything_in_one_write),
         cmocka_unit_test(a7_a_snapshot_that_is_not_what_its_digest_says_is_not_installed),
+        cmocka_unit_test(a7_a_snapshot_of_what_is_committed_here_is_not_installed),
         cmocka_unit_test(a7_a_member_that_lags_too_far_is_fed_the_snapshot),
         cmocka_unit_test(a_restart_begins_with_what_the_disk_has),
     };
