@@ -472,6 +472,10 @@ bool shell_quorate(const struct shell *sh, char *why, size_t size)
         snprintf(why, size, "%s", sh->store_error);
         return false;
     }
+    if (sh->world.ring == 0) {
+        snprintf(why, size, "corosync does not answer on this host");
+        return false;
+    }
     status = malloc(sizeof *status);
     if (status != NULL) {
         journal_status(sh->j, status);
