@@ -12,6 +12,8 @@
 #include <time.h>
 
 #define FOLLOW_MS 500
+#define PAGE      500 /* rows of one answer, as in command.c */
+#define PAGES_MAX 200
 
 /* "10m", "2h", "3d", "90s": so long ago; "2026-01-31", "2026-01-31 14:00", "…T14:00:00Z": that time (local
  * without Z). */
@@ -61,41 +63,97 @@ static void print_event(const struct cli *c, struct json_object *e)
     }
 }
 
-/* One page behind `after`; returns its length and moves *after on. */
-static int page(struct cli *c, struct json_object *args, int64_t *after, size_t *n)
+/* One page; NULL with *rc set and the error printed. */
+static struct json_object *ask(struct cli *c, struct json_object *args, const char *key, int64_t index,
+                               int *rc)
 {
-    struct json_object *result, *list;
-    int rc;
+    struct json_object *result, *list = NULL;
 
-    (void)json_object_object_add(args, "after_index", json_object_new_int64(*after));
-    rc = query_get(c, "events", json_object_get(args), &result, "read the events");
-    *n = 0;
-    if (rc != 0) {
-        return rc;
-    }
-    list = out_get(result, "events");
-    *n = out_length(list);
-    if (c->xml) {
-        (void)output_document(c, result, NULL);
-    }
-    for (size_t i = 0; i < *n; i++) {
-        struct json_object *e = json_object_array_get_idx(list, i);
-
-        *after = out_int(e, "index") > *after ? out_int(e, "index") : *after;
-        if (!c->xml) {
-            print_event(c, e);
-        }
+    (void)json_object_object_add(args, key, json_object_new_int64(index));
+    *rc = query_get(c, "events", json_object_get(args), &result, "read the events");
+    if (*rc == 0) {
+        list = json_object_get(out_get(result, "events"));
     }
     json_object_put(result);
+    json_object_object_del(args, key);
+    return list;
+}
+
+static int64_t index_at(struct json_object *list, size_t i)
+{
+    return out_int(json_object_array_get_idx(list, i), "index");
+}
+
+/* The newest page, and with `all` the older ones before it, in order. NULL: *rc says why, printed. */
+static struct json_object *collect(struct cli *c, struct json_object *args, bool all, int *rc)
+{
+    struct json_object *page[PAGES_MAX], *list = json_object_new_array();
+    unsigned pages = 0;
+    int64_t before = 0;
+    size_t n;
+
+    do {
+        page[pages] = ask(c, args, "before_index", before, rc);
+        n = out_length(page[pages]);
+        before = n > 0 ? index_at(page[pages], 0) : 0;
+    } while (page[pages++] != NULL && all && n == PAGE && before > 1 && pages < PAGES_MAX);
+    if (n == PAGE && before > 1) {
+        cli_note(c, "older events are left out%s", all ? "" : ": --since T shows more");
+    }
+    if (page[pages - 1] == NULL) {
+        json_object_put(list);
+        list = NULL;
+    }
+    while (pages-- > 0) {
+        for (size_t i = 0; list != NULL && i < out_length(page[pages]); i++) {
+            (void)json_object_array_add(list, json_object_get(json_object_array_get_idx(page[pages], i)));
+        }
+        json_object_put(page[pages]);
+    }
+    return list;
+}
+
+static int print_events(struct cli *c, struct json_object *list, int64_t *after)
+{
+    if (c->xml) {
+        struct json_object *document = json_object_new_object();
+
+        (void)json_object_object_add(document, "events", json_object_get(list));
+        (void)output_document(c, document, NULL);
+        json_object_put(document);
+    }
+    for (size_t i = 0; i < out_length(list); i++) {
+        *after = index_at(list, i) > *after ? index_at(list, i) : *after;
+        if (!c->xml) {
+            print_event(c, json_object_array_get_idx(list, i));
+        }
+    }
     return fflush(stdout) == 0 ? 0 : RC_IO;
+}
+
+static int follow(struct cli *c, struct json_object *args, int64_t after)
+{
+    int rc = 0;
+
+    while (rc == 0) {
+        struct json_object *list = ask(c, args, "after_index", after, &rc);
+
+        if (list == NULL) {
+            return rc;
+        }
+        rc = print_events(c, list, &after);
+        json_object_put(list);
+        (void)poll(NULL, 0, FOLLOW_MS);
+    }
+    return rc;
 }
 
 static int run_events(struct cli *c)
 {
     struct json_object *args = client_args("vm", cli_value(c, "vm"), "node", cli_value(c, "node"), NULL);
     const char *since = cli_value(c, "since");
+    struct json_object *list;
     int64_t ms = 0, after = 0;
-    size_t n;
     int rc;
 
     if (since != NULL && !since_ms(since, &ms)) {
@@ -110,12 +168,12 @@ static int run_events(struct cli *c)
                           "--xml and --follow exclude each other");
     }
     (void)json_object_object_add(args, "since_ms", json_object_new_int64(ms));
-    do {
-        rc = page(c, args, &after, &n);
-        if (cli_flag(c, "follow") && n == 0) {
-            (void)poll(NULL, 0, FOLLOW_MS);
-        }
-    } while (rc == 0 && cli_flag(c, "follow"));
+    list = collect(c, args, since != NULL, &rc);
+    rc = list ? print_events(c, list, &after) : rc;
+    json_object_put(list);
+    if (rc == 0 && cli_flag(c, "follow")) {
+        rc = follow(c, args, after);
+    }
     json_object_put(args);
     return rc;
 }
@@ -123,7 +181,7 @@ static int run_events(struct cli *c)
 const struct cli_command cmd_events[] = {
     {.name = "events",
      .summary = "show the audit trail: who asked what, what was decided and why, what came of it",
-     .details = "The newest thousand that match. With --json one object a line.",
+     .details = "The newest 500 that match; all of them with --since. With --json one object a line.",
      .run = run_events,
      .option = {{"follow", NULL, NULL, "and go on with new ones, until Ctrl-C", KIND_NONE, false},
                 {"since", "T", NULL, "those after T: 10m, 2h, 3d (ago), or 2026-01-31, '2026-01-31 14:00'",

@@ -14,10 +14,10 @@
 #include "common/json.h"
 #include "common/rc.h"
 
-#define DEPTH_MAX    8    /* of nested JSON; ours needs 4 */
-#define ARGS_MAX     6    /* of one command */
-#define PAIRS_MAX    256  /* KEY=VALUE of one command */
-#define EVENTS_LIMIT 1000 /* rows of one answer */
+#define DEPTH_MAX    8   /* of nested JSON; ours needs 4 */
+#define ARGS_MAX     6   /* of one command */
+#define PAIRS_MAX    256 /* KEY=VALUE of one command */
+#define EVENTS_LIMIT 500 /* rows of one answer: within IPC_MESSAGE_MAX */
 
 enum arg_type {
     ARG_NONE,
@@ -495,6 +495,7 @@ static int q_events(struct call *c, struct json_object **result)
 {
     struct json_object *list = json_object_new_array();
     struct history_filter f = {.after_index = number_arg(c, "after_index", 0),
+                               .before_index = number_arg(c, "before_index", 0),
                                .since_ms = (int64_t)number_arg(c, "since_ms", 0),
                                .vm = text_arg(c, "vm"),
                                .node = text_arg(c, "node"),
@@ -917,6 +918,7 @@ static const struct command commands[] = {
      EV_NONE,
      q_events,
      {NUMBER("after_index"),
+      NUMBER("before_index"),
       NUMBER("since_ms"),
       {"vm", ARG_NAME, false, NULL},
       {"node", ARG_NODE, false, NULL},

@@ -247,10 +247,10 @@ static int prepare_read(struct history *h, const struct history_filter *f, sqlit
     (void)snprintf(
         sql, sizeof sql,
         "SELECT * FROM (SELECT time_ms, term, idx, op, kind, node, vm, text, why, id FROM history %s"
-        "%s%s%s ORDER BY id DESC LIMIT ?5) ORDER BY id",
+        "%s%s%s%s ORDER BY id DESC LIMIT ?5) ORDER BY id",
         f->after_index ? "INDEXED BY history_entry WHERE idx > 0 AND idx > ?1" : "WHERE 1",
-        f->since_ms ? " AND time_ms >= ?2" : "", f->vm ? " AND vm = ?3 AND vm <> ''" : "",
-        f->node ? " AND node = ?4 AND node <> ''" : "");
+        f->before_index ? " AND idx > 0 AND idx < ?6" : "", f->since_ms ? " AND time_ms >= ?2" : "",
+        f->vm ? " AND vm = ?3 AND vm <> ''" : "", f->node ? " AND node = ?4 AND node <> ''" : "");
     code = sqlite3_prepare_v2(h->db.h, sql, -1, stmt, NULL);
     if (code != SQLITE_OK) {
         return code;
@@ -260,6 +260,7 @@ static int prepare_read(struct history *h, const struct history_filter *f, sqlit
     (void)sqlite3_bind_text(*stmt, 3, f->vm, -1, SQLITE_STATIC);
     (void)sqlite3_bind_text(*stmt, 4, f->node, -1, SQLITE_STATIC);
     (void)sqlite3_bind_int64(*stmt, 5, f->limit < HISTORY_LIMIT_MAX ? f->limit : HISTORY_LIMIT_MAX);
+    (void)sqlite3_bind_int64(*stmt, 6, (int64_t)f->before_index);
     return SQLITE_OK;
 }
 

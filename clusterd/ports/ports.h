@@ -29,6 +29,7 @@ struct history_row {
 };
 struct history_filter {
     uint64_t after_index;  /* rows with a greater index */
+    uint64_t before_index; /* 0: any; rows with a smaller one */
     int64_t since_ms;      /* 0: any */
     const char *vm, *node; /* NULL: any */
     unsigned limit;        /* the newest `limit` rows of those, oldest first */
