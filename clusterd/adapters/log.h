@@ -9,6 +9,7 @@
 #include "ports/ports.h"
 
 #include <stdbool.h>
+#include <syslog.h>
 
 /* Where it goes: file when not empty; else standard error in the foreground, the system's log otherwise.
  * priority: the least important syslog priority that is kept. Also starts the blackbox: the last lines of all
@@ -20,10 +21,10 @@ void log_write(int priority, const char *fmt, ...) __attribute__((format(printf,
 /* client_port.log */
 void log_line(void *ctx, enum log_level level, const char *text);
 
-#define log_error(...)   log_write(3, __VA_ARGS__)
-#define log_warning(...) log_write(4, __VA_ARGS__)
-#define log_notice(...)  log_write(5, __VA_ARGS__)
-#define log_info(...)    log_write(6, __VA_ARGS__)
-#define log_debug(...)   log_write(7, __VA_ARGS__)
+#define log_error(...)   log_write(LOG_ERR, __VA_ARGS__)
+#define log_warning(...) log_write(LOG_WARNING, __VA_ARGS__)
+#define log_notice(...)  log_write(LOG_NOTICE, __VA_ARGS__)
+#define log_info(...)    log_write(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)   log_write(LOG_DEBUG, __VA_ARGS__)
 
 #endif
