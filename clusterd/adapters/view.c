@@ -15,8 +15,11 @@ static void add_arithmetic(struct view *v)
 
     if (j != NULL && v->journal != NULL) {
         journal_status(v->journal, j);
-        (void)snprintf(v->problem + len, sizeof v->problem - len, " (%u of %u votes are here, %u are needed)",
-                       j->present_votes, j->votes, j->quorum);
+        if (j->present_votes < j->quorum && j->votes > 0) { /* else it is not the votes that are missing */
+            (void)snprintf(v->problem + len, sizeof v->problem - len,
+                           " (%u of %u votes are here, %u are needed)", j->present_votes, j->votes,
+                           j->quorum);
+        }
     }
     free(j);
 }
