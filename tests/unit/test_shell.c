@@ -1,0 +1,301 @@
+/* The shell at its seams: what it parses, runs, answers and proposes. How it lives with faults is the
+ * simulator's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/unit/shell_kit.h"
+
+#define UUID    "00000000-0000-4000-8000-000000000001"
+#define RUNS    "libvirt: ok\nvm " UUID " running web pid=12 lock=free\nend 1\n"
+#define NOTHING "libvirt: ok\nend 0\n"
+
+/* ----------------------------------------------------------------------------------------------- inventory
+ */
+
+static void inventory_states(void **state)
+{
+    static const struct {
+        const char *word, *lock;
+        enum obs_state obs;
+    } rows[] = {{"running", "free", OBS_RUNNING},   {"paused", "free", OBS_PAUSED},
+                {"incoming", "free", OBS_INCOMING}, {"absent", "free", OBS_ABSENT},
+                {"unknown", "free", OBS_UNKNOWN},   {"starting", "free", OBS_UNKNOWN},
+                {"stopping", "free", OBS_UNKNOWN},  {"saving", "free", OBS_UNKNOWN},
+                {"crashed", "free", OBS_PAUSED},    {"running", "held", OBS_UNKNOWN},
+                {"absent", "held", OBS_UNKNOWN}};
+    char text[256];
+    struct inventory inv;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        snprintf(text, sizeof text, "libvirt: ok\nvm " UUID " %s a%%20b pid=-1 lock=%s\nend 1\n",
+                 rows[i].word, rows[i].lock);
+        assert_int_equal(shell_inventory_parse(text, &inv, NULL), 0);
+        assert_true(inv.reachable);
+        assert_int_equal(shell_inventory_obs(&inv, UUID), rows[i].obs);
+        assert_int_equal(shell_inventory_obs(&inv, "00000000-0000-4000-8000-000000000002"), OBS_ABSENT);
+        shell_inventory_fini(&inv);
+    }
+}
+
+static void inventory_refuses(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "end 0\n",
+        "libvirt: ok\n",
+        "libvirt: ok\nend 0",
+        "libvirt: ok\nend 1\n",
+        "libvirt: ok\nend 0\nend 0\n",
+        "libvirt: maybe\nend 0\n",
+        "libvirt: ok\nvm " UUID " running web pid=12 lock=free\n",
+        "libvirt: ok\nvm " UUID " runs web pid=12 lock=free\nend 1\n",
+        "libvirt: ok\nvm " UUID " running web pid=x lock=free\nend 1\n",
+        "libvirt: ok\nvm " UUID " running web pid=12 lock=open\nend 1\n",
+        "libvirt: ok\nvm " UUID " running web pid=12 lock=free more\nend 1\n",
+        "libvirt: ok\nvm " UUID " running pid=12 lock=free\nend 1\n",
+        "libvirt: ok\nvm 0000000-00000-4000-8000-000000000001 running web pid=12 lock=free\nend 1\n",
+        "libvirt: ok\nvm " UUID " running web pid=12 lock=free\nvm " UUID
+        " absent web pid=0 lock=free\nend 2\n",
+        "libvirt: ok\nnoise\nend 0\n",
+    };
+    struct inventory inv;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(shell_inventory_parse(bad[i], &inv, NULL), RC_BAD_INPUT);
+        assert_null(inv.vm);
+    }
+    assert_int_equal(shell_inventory_parse("libvirt: unreachable\nend 0\n", &inv, NULL), 0);
+    assert_false(inv.reachable);
+}
+
+/* ------------------------------------------------------------------------------------------------ commands
+ */
+
+static void without_quorum_a_command_is_refused_with_the_reason(void **state)
+{
+    struct kit k;
+
+    (void)state;
+    kit_start(&k);
+    assert_int_equal(kit_command(&k, EV_CMD_OPTION_SET, "", NULL, "no_quorum", "stop", NULL), RC_NO_QUORUM);
+    assert_non_null(strstr(k.answer_err.msg, "no quorum: "));
+    kit_close(&k);
+    kit_open(&k);
+    shell_view(k.sh, 1, 1, false, 2);
+    assert_int_equal(kit_command(&k, EV_CMD_OPTION_SET, "", NULL, "no_quorum", "stop", NULL), RC_NO_QUORUM);
+    kit_close(&k);
+}
+
+static void a_command_is_answered_by_its_own_entry(void **state)
+{
+    static char text[EVENT_TEXT_MAX];
+    struct kit k;
+
+    (void)state;
+    memset(text, 'x', sizeof text - 1);
+    kit_open(&k);
+    assert_int_equal(kit_command(&k, EV_CMD_OPTION_SET, "", NULL, "starts_per_node", "9", NULL), 0);
+    assert_int_equal(shell_state(k.sh)->opt.starts_per_node, 9);
+    assert_int_equal(kit_command(&k, EV_CMD_OPTION_SET, "", NULL, "nonsense", "9", NULL), RC_USAGE);
+    assert_non_null(strstr(k.answer_err.msg, "nonsense"));
+    assert_int_equal(kit_command(&k, EV_CMD_VM_START, "web", NULL, NULL), RC_NOT_FOUND);
+    /* Not a command: facts are not for operators to state. */
+    assert_int_equal(kit_command(&k, EV_NODE_LEFT, "", NULL, NULL), RC_USAGE);
+    assert_int_equal(kit_command(&k, EV_CMD_VM_ADD, "web", text, "a", text + sizeof text - 4000, "b",
+                                 text + sizeof text - 4000, "c", text + sizeof text - 4000, "d",
+                                 text + sizeof text - 4000, NULL),
+                     RC_BAD_INPUT);
+    assert_non_null(strstr(k.answer_err.msg, "too long"));
+    kit_close(&k);
+}
+
+/* ---------------------------------------------------------------------------------------------------- jobs
+ */
+
+static void add_vm(struct kit *k)
+{
+    kit_open(k);
+    assert_int_equal(kit_command(k, EV_CMD_VOLUME_ADD, "v", NULL, "type", "directory", "source", "/s", NULL),
+                     0);
+    assert_string_equal(event_get(&kit_find(k, "start")->param, "source"), "/s");
+    kit_end(k, kit_find(k, "start"), 0, "size_bytes: 10\nfree_bytes: 5\nsomething: else\n");
+    assert_int_equal(state_volume(shell_state(k->sh), "v")->free_bytes, 5);
+    assert_int_equal(kit_command(k, EV_CMD_VM_ADD, "web", "<domain/>", "uuid", UUID, "memory_mib", "64",
+                                 "disk", "/var/lib/clusterd/volumes/v/d.img", "start", "1", NULL),
+                     0);
+    assert_int_not_equal(k->answer_op, 0);
+    kit_end(k, kit_find(k, "inventory"), 0, NOTHING); /* C1: does it run here already? */
+}
+
+static enum obs_state claimed(const struct kit *k)
+{
+    const struct vm *vm = state_vm(shell_state(k->sh), "web");
+    const struct claim *c = vm_claim(vm, 1);
+
+    return c != NULL ? c->obs : OBS_ABSENT;
+}
+
+static void a_job_runs_once_and_its_state_line_counts(void **state)
+{
+    struct kit k;
+    struct kit_run *r;
+
+    (void)state;
+    add_vm(&k);
+    r = kit_find(&k, "start");
+    assert_string_equal(r->agent, "VirtualMachine");
+    assert_string_equal(event_get(&r->param, "uuid"), UUID);
+    assert_string_equal(event_get(&r->param, "hypervisor"), "test:///");
+    assert_string_equal(event_get(&r->param, "lock_dir"), "/l");
+    assert_int_equal(event_get_u64(&r->param, "CRM_meta_timeout", 0), r->timeout_ms);
+    kit_pass(&k, 1000);
+    kit_end(&k, r, 0, "noise\nstate: absent\nstate: running\n");
+    assert_int_equal(claimed(&k), OBS_RUNNING);
+    kit_pass(&k, 2000);
+    assert_null(kit_find(&k, "start"));
+    kit_close(&k);
+}
+
+/* C3: what an agent that failed has left behind is seen by the inventory, which looks at its lock too. */
+static void after_a_failure_the_inventory_decides(void **state)
+{
+    struct kit k;
+
+    (void)state;
+    add_vm(&k);
+    kit_end(&k, kit_find(&k, "start"), 1, "state: absent\n");
+    assert_int_equal(claimed(&k), OBS_UNKNOWN);
+    kit_end(&k, kit_find(&k, "inventory"), 0, "libvirt: ok\nvm " UUID " absent web pid=0 lock=held\nend 1\n");
+    assert_int_equal(claimed(&k), OBS_UNKNOWN);
+    kit_pass(&k, 3000); /* the probe that follows */
+    kit_end(&k, kit_find(&k, "inventory"), 0, RUNS);
+    kit_end(&k, kit_find(&k, "inventory"), 0, RUNS);
+    assert_int_equal(claimed(&k), OBS_RUNNING);
+    kit_close(&k);
+}
+
+static void garbage_from_an_agent_is_no_state(void **state)
+{
+    struct kit k;
+
+    (void)state;
+    add_vm(&k);
+    kit_end(&k, kit_find(&k, "start"), 0, "state: runnin\nstate:running\n state: running\n");
+    assert_int_equal(claimed(&k), OBS_UNKNOWN);
+    kit_end(&k, kit_find(&k, "inventory"), 0, "state: running\n");
+    assert_int_equal(claimed(&k), OBS_UNKNOWN);
+    kit_close(&k);
+}
+
+/* C3: an inventory that was taken while a job was at work proves nothing of that VM. */
+static void an_inventory_during_a_job_frees_nothing(void **state)
+{
+    struct kit k;
+
+    (void)state;
+    add_vm(&k);
+    shell_look(k.sh);
+    kit_pass(&k, 200);
+    kit_end(&k, kit_find(&k, "inventory"), 0, NOTHING);
+    assert_int_equal(vm_claim_set(state_vm(shell_state(k.sh), "web")), 1);
+    shell_look(k.sh);
+    kit_pass(&k, 200); /* begun before its end … */
+    kit_end(&k, kit_find(&k, "start"), 0, "state: running\n");
+    kit_end(&k, kit_find(&k, "inventory"), 0, NOTHING); /* … and answered after it */
+    assert_int_equal(claimed(&k), OBS_RUNNING);
+    kit_close(&k);
+}
+
+/* ------------------------------------------------------------------------------------- quorum, and the end
+ */
+
+static void without_quorum_its_vms_end_in_time(void **state)
+{
+    struct kit k;
+    struct kit_run *r;
+
+    (void)state;
+    add_vm(&k);
+    kit_end(&k, kit_find(&k, "start"), 0, "state: running\n");
+    assert_int_equal(kit_command(&k, EV_CMD_OPTION_SET, "", NULL, "no_quorum_timeout_ms", "10000", NULL), 0);
+    shell_view(k.sh, 1, 1, false, 2);
+    for (unsigned i = 0; i < 48 && kit_find(&k, "inventory") != NULL; i++) {
+        kit_end(&k, kit_find(&k, "inventory"), 0, RUNS);
+    }
+    kit_pass(&k, 4700);
+    assert_null(kit_find(&k, "stop"));
+    kit_pass(&k, 500); /* at one half */
+    kit_end(&k, kit_find(&k, "inventory"), 0, RUNS);
+    r = kit_find(&k, "stop");
+    assert_null(event_get(&r->param, "force"));
+    assert_in_range(r->timeout_ms, 1000, 3500);
+    kit_pass(&k, 3700); /* at 0.85 nobody is waited for */
+    assert_true(r->cancelled);
+    r->over = true;
+    assert_string_equal(event_get(&kit_find(&k, "stop")->param, "force"), "1");
+    kit_close(&k);
+}
+
+static void leaving_says_so_only_when_nothing_runs_here(void **state)
+{
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    shell_leave(k.sh);
+    kit_pass(&k, 500);
+    assert_true(shell_may_exit(k.sh));
+    assert_int_equal(state_node(shell_state(k.sh), 1)->state, NODE_OFFLINE);
+    kit_close(&k);
+    add_vm(&k);
+    shell_leave(k.sh);
+    kit_pass(&k, 500);
+    assert_false(shell_may_exit(k.sh)); /* an agent is at work */
+    kit_end(&k, kit_find(&k, "start"), 0, "state: running\n");
+    kit_pass(&k, 500);
+    assert_true(shell_may_exit(k.sh));
+    assert_int_equal(state_node(shell_state(k.sh), 1)->state, NODE_ONLINE);
+    kit_close(&k);
+}
+
+static void a_failed_fsync_sets_the_store_aside(void **state)
+{
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    k.fsync_fails = true;
+    (void)kit_command(&k, EV_CMD_OPTION_SET, "", NULL, "starts_per_node", "9", NULL);
+    assert_int_equal(k.set_asides, 1);
+    assert_int_equal(k.answer_rc, 1); /* not acknowledged */
+    kit_pass(&k, 12000);
+    assert_int_equal(k.answer_rc, RC_TIMED_OUT);
+    kit_close(&k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(inventory_states),
+        cmocka_unit_test(inventory_refuses),
+        cmocka_unit_test(without_quorum_a_command_is_refused_with_the_reason),
+        cmocka_unit_test(a_command_is_answered_by_its_own_entry),
+        cmocka_unit_test(a_job_runs_once_and_its_state_line_counts),
+        cmocka_unit_test(after_a_failure_the_inventory_decides),
+        cmocka_unit_test(garbage_from_an_agent_is_no_state),
+        cmocka_unit_test(an_inventory_during_a_job_frees_nothing),
+        cmocka_unit_test(without_quorum_its_vms_end_in_time),
+        cmocka_unit_test(leaving_says_so_only_when_nothing_runs_here),
+        cmocka_unit_test(a_failed_fsync_sets_the_store_aside),
+    };
+
+    return cmocka_run_group_tests_name("shell", tests, NULL, NULL);
+}
