@@ -156,6 +156,8 @@ static void build_fence(struct run *run, const struct run_spec *spec)
     run->spec.path = g_strdup_printf("%s/%s", run->r->c.fence_dir, spec->agent);
     run->spec.input = g_string_free(in, FALSE);
     run->spec.lock_path = g_strdup(run->r->lock_path);
+    /* Else a Python agent's deprecations stand where the reason of its failure is looked for. */
+    g_ptr_array_add(run->spec.env, g_strdup("PYTHONWARNINGS=ignore"));
 }
 
 static void add_ocf_param(GPtrArray *env, const char *key, const char *value)
