@@ -187,6 +187,17 @@ void node_down(struct apply *a, struct node *n, bool fenced)
     nodes_try_online(a); /* the fences that it carried out are over */
 }
 
+/* All nodes have come, so nobody has to be waited for any more. */
+static void startup_ends(struct state *s)
+{
+    for (uint32_t id = 1; id <= NODES_MAX && s->startup; id++) {
+        if (s->node[id].id != 0 && s->node[id].state != NODE_ONLINE) {
+            return;
+        }
+    }
+    s->startup = false;
+}
+
 void node_try_online(struct apply *a, struct node *n)
 {
     if (n->state != NODE_JOINING || n->inventory_term != a->s->term) {
@@ -198,6 +209,7 @@ void node_try_online(struct apply *a, struct node *n)
         }
     }
     n->state = NODE_ONLINE;
+    startup_ends(a->s);
 }
 
 int apply_node_up(struct apply *a)
