@@ -196,11 +196,13 @@ static void multicast(struct node *from, const uint8_t *data, size_t len)
 /* Each daemon hears of its ring in its own time, and of the quorum a little later, on another channel. */
 static void announce_views(uint64_t delay)
 {
+    sim.announcements++;
     for (unsigned i = 0; i < sim.n; i++) {
         uint64_t at = sim.now + delay + draw(30);
 
         struct item item = {.at = at, .type = ITEM_VIEW, .node = i, .session = sim.nodes[i].session};
 
+        item.view.number = sim.announcements;
         push(item);
         item.at += draw(40);
         item.view.quorum_known = true;
@@ -292,6 +294,7 @@ static void start(struct node *n)
     n->commit = 0;
     n->tick_at = 0;
     n->last_delivery = sim.now;
+    n->view_number = 0;
     trace("node %u: starts", n->id);
     announce_views(draw(50));
 }
@@ -347,7 +350,7 @@ static void crash(struct node *n, bool host)
     lose_power(n);
     journal_free(n->j);
     n->j = NULL;
-    n->up = n->paused = n->host_paused = false;
+    n->up = n->paused = n->host_paused = n->fsync_pending = false;
     n->host_down = host;
     n->lead_term = 0;
 }
@@ -400,7 +403,7 @@ static void schedule_write(struct node *n)
         sim.stats.write_failed++;
     } else if (!sim.healed && chance(1) && check_may_lose(n)) {
         w->result = JOURNAL_FSYNC_FAILED;
-        n->aside_expected = true;
+        n->fsync_pending = true;
         sim.stats.fsync_failed++;
     }
     if (sim.now < n->disk.slow_until) {
@@ -417,10 +420,10 @@ static void set_aside(struct node *n, const char *why)
 {
     sim.stats.set_aside++;
     trace("node %u: set aside: %s", n->id, why);
-    if (!n->aside_expected && strstr(why, "newer journal") == NULL) {
+    if (!n->aside_expected && !n->fsync_pending && strstr(why, "newer journal") == NULL) {
         fail("node %u sets a healthy journal aside: %s", n->id, why);
     }
-    n->aside_expected = false;
+    n->aside_expected = n->fsync_pending = false;
     write_fini(&n->write);
     disk_wipe(&n->disk, true);
     memset(&n->core, 0, sizeof n->core);
@@ -538,6 +541,7 @@ static void written(struct node *n)
 {
     struct journal_event ev = {.type = JOURNAL_EV_PERSISTED};
     struct write *w = &n->write;
+    uint64_t before = sim.stats.set_aside;
     struct rd r;
 
     if (!w->busy) {
@@ -559,11 +563,8 @@ static void written(struct node *n)
     }
     write_fini(w);
     step(n, &ev);
-    if (ev.persisted.result == JOURNAL_FSYNC_FAILED && n->aside_expected) {
-        n->aside_expected = false; /* it died before it could; nothing of the write is on its disk */
-        if (n->up) {
-            fail("node %u goes on after a failed fsync (A4)", n->id);
-        }
+    if (ev.persisted.result == JOURNAL_FSYNC_FAILED && n->up && sim.stats.set_aside == before) {
+        fail("node %u goes on after a failed fsync (A4)", n->id);
     }
 }
 
@@ -826,7 +827,12 @@ static void daemon_item(struct node *n, struct item *item)
         written(n);
         break;
     case ITEM_VIEW:
-        deliver_view(n, item->view.quorum_known);
+        if (item->view.quorum_known) {
+            n->view_number = item->view.number > n->view_number ? item->view.number : n->view_number;
+        }
+        if (item->view.quorum_known || item->view.number > n->view_number) { /* a pause may swap the two */
+            deliver_view(n, item->view.quorum_known);
+        }
         break;
     case ITEM_RELOAD:
         load(n);

@@ -54,15 +54,16 @@ struct node {
     struct core core;
     uint64_t clock_base, clock_ppm; /* its clock: base + time × ppm / 1,000,000 */
     uint64_t tick_at, restart_at, resume_at, last_delivery;
-    uint64_t fragile_until; /* it may die between any two effects */
-    unsigned component;     /* of the partition */
-    uint64_t view_counter;
+    uint64_t fragile_until;             /* it may die between any two effects */
+    unsigned component;                 /* of the partition */
+    uint64_t view_counter, view_number; /* view_number: the newest announcement whose quorum it knows */
     /* What the checks remember. */
     uint64_t lead_term, lead_last, commit;
     struct hash lead_chain;
     bool waiting;
     uint64_t waiting_commit, waiting_since; /* A8: what it waits to commit, since when by its own clock */
-    bool aside_expected;                    /* a fault was injected that must end in SET_ASIDE */
+    bool aside_expected;                    /* its store was damaged: that must end in SET_ASIDE */
+    bool fsync_pending;                     /* so must its present write */
 };
 
 enum item_type {
@@ -94,6 +95,7 @@ struct item {
     union {
         struct message *message;
         struct {
+            uint64_t number;
             bool quorum_known;
         } view;
         struct {
@@ -114,8 +116,11 @@ struct item {
     X(pauses)                                                                                                \
     X(partitions)                                                                                            \
     X(blackouts)                                                                                             \
-    X(amnesia) X(shortened) X(write_failed) X(fsync_failed) X(hung) X(cut_short) X(installs) X(snapshots)    \
-        X(set_aside) X(reloads) X(resigned) X(member_changes) X(cuts)
+    X(amnesia)                                                                                               \
+    X(shortened)                                                                                             \
+    X(write_failed)                                                                                          \
+    X(fsync_failed) X(hung) X(cut_short) X(installs) X(snapshots) X(set_aside) X(reloads) X(resigned)        \
+        X(member_changes) X(cuts)
 
 struct stats {
 #define X(name) uint64_t name;
@@ -139,7 +144,7 @@ struct sim {
     struct item *heap;
     size_t n_heap, cap_heap;
     struct stats stats;
-    uint64_t proposals;
+    uint64_t proposals, announcements;
     /* The seed's character. */
     unsigned fault_every_ms, client_every_ms, loss_permille, write_ms_max, big_permille, member_permille,
         fragile_permille, away_ms;

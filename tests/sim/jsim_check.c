@@ -537,7 +537,8 @@ static bool set_survives(const struct journal_members *m, const struct node *los
         const struct node *n = &sim.nodes[m->v[i].node - 1];
 
         all += m->v[i].votes;
-        alive += n != lost && !n->aside_expected && n->disk.now.incarnation == m->v[i].incarnation
+        alive += n != lost && !n->aside_expected && !n->fsync_pending &&
+                         n->disk.now.incarnation == m->v[i].incarnation
                      ? m->v[i].votes
                      : 0;
     }
