@@ -13,7 +13,7 @@
 #include "common/ipc.h"
 
 #define CONNECT_TIMEOUT_MS 5000
-#define ANSWER_TIMEOUT_MS  60000 /* clusterd itself gives up on a commit long before */
+#define ANSWER_TIMEOUT_MS  30000 /* clusterd itself gives up on a commit long before */
 
 struct client {
     qb_ipcc_connection_t *connection; /* NULL: not connected */

@@ -274,7 +274,7 @@ static int refresh(struct watch *w, size_t i, struct err *err)
         return 0;
     }
     rc = client_call(b->c, "ops show", client_args("op", out_text(op, "id"), NULL), &result, err);
-    if (rc == RC_UNREACHABLE) {
+    if (rc == RC_UNREACHABLE || rc == RC_TIMED_OUT) {
         w->lost_ms = w->lost_ms ? w->lost_ms : now_ms();
         return now_ms() - w->lost_ms < LOST_MAX_MS ? 0 : rc;
     }
@@ -417,7 +417,8 @@ static void print_document(struct batch *b, bool several, struct json_object *ex
 int batch_finish(struct batch *b, bool several, struct json_object *extra)
 {
     struct watch w = {.b = b, .deadline_ms = b->c->timeout_ms < 0 ? -1 : now_ms() + b->c->timeout_ms};
-    const struct sigaction act = {.sa_handler = on_interrupt};
+    /* The second Ctrl-C ends the program, whatever it is in. */
+    const struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
     struct sigaction old;
 
     if (b->c->no_wait) {
