@@ -14,7 +14,13 @@
 #define CONFIG_FILE_MAX (64u << 20)
 #define VOLUME_DIR      "/var/lib/clusterd/volumes" /* the same on every node */
 
-/* What a file says; NULL with the error printed: it cannot be read, fails its schema, or makes no sense. */
+/* An empty model, and its members. */
+struct json_object *config_new(void);
+void config_put(struct json_object *o, const char *key, struct json_object *value);
+void config_put_text(struct json_object *o, const char *key, const char *value);
+
+/* What a file says (config_file.c); NULL with the error printed: it cannot be read, fails its schema, or
+ * makes no sense. */
 struct json_object *config_from_file(struct cli *c, const char *path);
 /* What the cluster has; NULL with the error printed. states: {VM: state}, for what may be changed (may be
  * NULL). */

@@ -12,6 +12,9 @@
  * document's members stand in; NULL: the root itself. */
 bool output_document(const struct cli *c, struct json_object *document, const char *element);
 
+/* The same as XML (output_xml.c), without asking what was asked for. */
+void output_xml(struct json_object *document, const char *element);
+
 /* Members of an object; a missing or null one is "-", 0, false, or NULL. */
 const char *out_text(struct json_object *o, const char *key);
 int64_t out_int(struct json_object *o, const char *key);
