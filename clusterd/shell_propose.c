@@ -236,7 +236,8 @@ uint64_t propose_next_ms(const struct shell *sh)
 {
     uint64_t next = sh->out_ms;
 
-    if (sh->queue != NULL && sh->coordinator != 0 && sh->sent_ms + RESEND_MS < next) {
+    if (sh->queue != NULL && sh->coordinator != 0 && journal_is_open(sh->j) &&
+        sh->sent_ms + RESEND_MS < next) {
         next = sh->sent_ms + RESEND_MS;
     }
     for (const struct proposal *p = sh->queue; p != NULL; p = p->next) {
