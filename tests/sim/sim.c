@@ -15,6 +15,7 @@
 #define JOBS_MAX     64
 
 struct sim sim;
+struct sim_options options;
 
 /* ------------------------------------------------------------------------------------------------- drawing
  */
@@ -421,7 +422,7 @@ static int run_range(uint64_t first, uint64_t last, unsigned jobs)
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: sim --seed N [--trace] | --seeds A..B [--jobs J]\n");
+    (void)fprintf(stderr, "usage: sim [--nodes N] [--vms M] --seed N [--trace] | --seeds A..B [--jobs J]\n");
     return 2;
 }
 
@@ -446,13 +447,18 @@ int main(int argc, char **argv)
                 return usage();
             }
             last = strtoull(end + 2, &end, 10);
+        } else if (strcmp(argv[i], "--nodes") == 0 && i + 1 < argc) {
+            options.nodes = (int)strtol(argv[++i], &end, 10);
+        } else if (strcmp(argv[i], "--vms") == 0 && i + 1 < argc) {
+            options.vms = (int)strtol(argv[++i], &end, 10);
         } else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc) {
             jobs = (unsigned)strtoul(argv[++i], &end, 10);
         } else {
             return usage();
         }
     }
-    if (jobs < 1 || jobs > JOBS_MAX || last < first) {
+    if (jobs < 1 || jobs > JOBS_MAX || last < first || options.nodes < 0 || options.nodes > HOSTS_MAX ||
+        options.vms < 0 || options.vms > VMS_MAX) {
         return usage();
     }
     if (!one) {

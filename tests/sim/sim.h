@@ -332,6 +332,11 @@ struct sim {
 
 extern struct sim sim;
 
+/* Instead of what the seed draws; 0: as it draws. A seed replays only with the same. */
+extern struct sim_options {
+    int nodes, vms;
+} options;
+
 /* sim.c */
 uint64_t draw(uint64_t below);                 /* 0 when below is 0 */
 uint64_t between(uint64_t low, uint64_t high); /* [low, high] */

@@ -448,6 +448,8 @@ void drive_init(void)
 
     sim.n = chance(600) ? (int)between(3, 5) : (int)between(2, HOSTS_MAX);
     sim.vms = (int)between(1, chance(300) ? 30 : 8);
+    sim.n = options.nodes > 0 ? options.nodes : sim.n;
+    sim.vms = options.vms > 0 ? options.vms : sim.vms;
     sim.volumes = (int)between(1, 2);
     sim.chaos_us = between(8 * SECOND, 40 * SECOND);
     sim.fault_mean_us = fault_means[draw(3)];
