@@ -386,6 +386,7 @@ bool jrepl_follow(struct journal *j, const struct jmsg *m)
     j->stand_due = false;
     j->ack_due = j->opened = false;
     j->matched = j->answered = j->commit_heard = 0;
+    j->ack_stamp = 0; /* another node's time: this one would take it for its own (A8) */
     a = journal_act(j, JOURNAL_FOLLOWING);
     if (a != NULL) {
         a->role.node = m->from;

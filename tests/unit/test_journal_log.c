@@ -541,6 +541,36 @@ static void a7_a_snapshot_comes_in_chunks_and_replaces_everything_in_one_write(v
     kit_end(&k);
 }
 
+/* The answer to a snapshot carries no time that an earlier coordinator had sent: the clocks differ, so the
+ * new one would drop the answer as one from its future (for ever), or take it for a newer one than it is
+ * (A8). */
+static void a8_the_stamp_of_another_coordinator_is_not_given_to_the_next(void **unused)
+{
+    static const struct hash zero;
+    static const uint8_t blob[100];
+    struct journal_snapshot s = {.index = 50, .term = 4, .chain = {4, 4}, .size = sizeof blob};
+    struct jlog l;
+    struct kit k;
+    struct jmsg m;
+
+    (void)unused;
+    kit_begin(&k, 1, 3);
+    s.members = k.j->snapshot.members;
+    s.digest = hash_bytes(zero, blob, sizeof blob);
+    kit_log(&k, &l);
+    kit_write(&l, 1, JOURNAL_OPEN, "3");
+    kit_follow(&k, 3, 1, &l, 1);
+    assert_true(kit_sent(&k, JMSG_ACK, &m));
+    assert_int_not_equal(m.ack.stamp, 0);
+    kit_forget(&k);
+    give_chunk(&k, 2, &s, blob, 0, sizeof blob);
+    assert_true(kit_sent(&k, JMSG_ACK, &m));
+    assert_true(m.ack.ok && m.ack.index == 50);
+    assert_int_equal(m.ack.stamp, 0);
+    jlog_fini(&l);
+    kit_end(&k);
+}
+
 static void a7_a_snapshot_that_is_not_what_its_digest_says_is_not_installed(void **unused)
 {
     static uint8_t blob[100];
@@ -671,6 +701,7 @@ int main(void)
         cmocka_unit_test(a7_a_cut_below_the_own_commit_mark_stops_the_node),
         cmocka_unit_test(a7_snapshots_hold_committed_entries_and_the_committed_members_only),
         cmocka_unit_test(a7_a_snapshot_comes_in_chunks_and_replaces_everything_in_one_write),
+        cmocka_unit_test(a8_the_stamp_of_another_coordinator_is_not_given_to_the_next),
         cmocka_unit_test(a7_a_snapshot_that_is_not_what_its_digest_says_is_not_installed),
         cmocka_unit_test(a7_a_snapshot_of_what_is_committed_here_is_not_installed),
         cmocka_unit_test(a7_a_member_that_lags_too_far_is_fed_the_snapshot),
