@@ -187,11 +187,16 @@ void node_down(struct apply *a, struct node *n, bool fenced)
     nodes_try_online(a); /* the fences that it carried out are over */
 }
 
-/* All nodes have come, so nobody has to be waited for any more. */
+/*
+ * All nodes have come, so nobody has to be waited for any more. One that has not spoken in this term has not:
+ * it may be online only in what the state says of the time before the power was lost.
+ */
 static void startup_ends(struct state *s)
 {
     for (uint32_t id = 1; id <= NODES_MAX && s->startup; id++) {
-        if (s->node[id].id != 0 && s->node[id].state != NODE_ONLINE) {
+        const struct node *n = &s->node[id];
+
+        if (n->id != 0 && (n->state != NODE_ONLINE || n->inventory_term != s->term)) {
             return;
         }
     }

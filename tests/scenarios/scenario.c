@@ -433,10 +433,27 @@ static void reload(struct rig *r)
     buf_fini(&b);
 }
 
+/* All lose their power at once; these have booted and see each other. Nobody decides before one opens a term.
+ */
+static void play_power(struct rig *r, char **w, unsigned n)
+{
+    r->w.present = r->w.ring = 0;
+    for (unsigned i = 0; i < n; i++) {
+        r->w.present |= NODE_BIT(node_id(w[i]));
+    }
+    r->w.ring = r->w.present;
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        r->node[id].boots++;
+    }
+}
+
 static void play(struct rig *r, char **w, unsigned n)
 {
     if (strcmp(w[0], "hold") == 0) {
         r->hold = true;
+        return;
+    } else if (strcmp(w[0], "power") == 0) {
+        play_power(r, w + 1, n - 1);
         return;
     } else if (strcmp(w[0], "up") == 0) {
         play_up(r, node_id(w[1]), true);
