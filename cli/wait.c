@@ -13,7 +13,8 @@
 #include "common/json.h"
 #include "output.h"
 
-#define POLL_MS     150
+#define POLL_MIN_MS 5
+#define POLL_MAX_MS 150
 #define LOST_MAX_MS 60000 /* a daemon that restarts is given this long to come back */
 #define BAR_WIDTH   30
 #define WAITS_MS    1500 /* a wait that lasts so long is said */
@@ -142,7 +143,7 @@ struct watch {
     bool bar;                 /* a terminal: one line is redrawn */
     bool drawn;               /* that line stands on the screen */
     struct json_object *said; /* owned; ids whose end was said -> true; ids whose start was said -> false */
-    int64_t deadline_ms, lost_ms;
+    int64_t begin_ms, deadline_ms, lost_ms;
 };
 
 static int64_t now_ms(void)
@@ -345,6 +346,15 @@ static int detached(struct watch *w, const char *why)
     return RC_TIMED_OUT;
 }
 
+/* A short operation is not made much longer by waiting for it: the end is seen at most a twentieth too late.
+ */
+static int pause_ms(const struct watch *w)
+{
+    int64_t ms = (now_ms() - w->begin_ms) / 20;
+
+    return (int)(ms < POLL_MIN_MS ? POLL_MIN_MS : ms > POLL_MAX_MS ? POLL_MAX_MS : ms);
+}
+
 static int watch(struct watch *w)
 {
     struct err err = ERR_INIT;
@@ -366,7 +376,7 @@ static int watch(struct watch *w)
             wipe(w);
             return detached(w, interrupted ? "interrupted" : "the time is over");
         }
-        (void)poll(NULL, 0, POLL_MS);
+        (void)poll(NULL, 0, pause_ms(w));
     }
 }
 
@@ -416,7 +426,8 @@ static void print_document(struct batch *b, bool several, struct json_object *ex
 
 int batch_finish(struct batch *b, bool several, struct json_object *extra)
 {
-    struct watch w = {.b = b, .deadline_ms = b->c->timeout_ms < 0 ? -1 : now_ms() + b->c->timeout_ms};
+    struct watch w = {
+        .b = b, .begin_ms = now_ms(), .deadline_ms = b->c->timeout_ms < 0 ? -1 : now_ms() + b->c->timeout_ms};
     /* The second Ctrl-C ends the program, whatever it is in. */
     const struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
     struct sigaction old;

@@ -234,6 +234,8 @@ static void finish(struct shell *sh, struct run *r, uint64_t num, enum obs_state
 {
     struct event *e = &r->result;
 
+    shell_log(sh, LOG_L_INFO, "job %llu, %s '%s', ended here with %llu", (unsigned long long)r->job.id,
+              job_kind_key(r->job.kind), r->job.subject, (unsigned long long)num);
     e->id = r->job.id;
     e->node = sh->cfg.self;
     e->num = num;
@@ -254,6 +256,8 @@ static void start_job(struct shell *sh, const struct job *job)
         return;
     }
     r->job = *job;
+    shell_log(sh, LOG_L_INFO, "job %llu, %s '%s', begins here", (unsigned long long)job->id,
+              job_kind_key(job->kind), job->subject);
     if (of_vm(job->kind)) {
         rc = start_vm_job(sh, r);
     } else if (job->kind == JOB_FENCE || job->kind == JOB_FENCE_STATUS) {

@@ -50,17 +50,17 @@ static int check_executor(struct apply *a, uint32_t id)
 }
 
 /*
- * A node that joins under a fence agent (N1) may fence others meanwhile: when each waits for an agent of the
- * other's, or of one that is lost, somebody has to begin.
+ * What a node runs does not matter to a fence, so its inventory is not waited for. A node that joins under a
+ * fence agent (N1) may fence others meanwhile: when each waits for an agent of the other's, or of one that is
+ * lost, somebody has to begin.
  */
 static int check_fencer(struct apply *a, uint32_t id)
 {
     const struct node *n = state_node(a->s, id);
+    bool may = n != NULL &&
+               (n->state == NODE_ONLINE || (n->state == NODE_JOINING && n->inventory_term == a->s->term));
 
-    if (n != NULL && n->state == NODE_JOINING && n->inventory_term == a->s->term) {
-        return 0;
-    }
-    return check_executor(a, id);
+    return may ? 0 : check_executor(a, id);
 }
 
 static int check_only_claim(struct apply *a, const struct vm *vm, uint32_t node, const char *what)

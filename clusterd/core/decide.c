@@ -158,29 +158,32 @@ static const struct fence_device *fence_pick(const struct state *s, uint32_t nod
     }
 }
 
-/* Who runs the agent: the coordinator first, then the others in turn (its way to the BMC may be cut). */
+/*
+ * Who runs the agent: the coordinator first, then the others in turn (its way to the BMC may be cut). What a
+ * node runs itself does not matter here, so nobody waits for its inventory; its job is its session's alone
+ * (C2).
+ */
 static uint32_t fence_executor(const struct decide *d, uint32_t target, uint32_t round)
 {
-    uint32_t ready[NODES_MAX], joining[NODES_MAX], n = 0, m = 0;
+    uint32_t online[NODES_MAX], joining[NODES_MAX], n = 0, m = 0;
 
-    if (d->w->self != target && decide_ready(d, d->w->self)) {
-        ready[n++] = d->w->self;
-    }
     for (uint32_t id = 1; id <= NODES_MAX; id++) {
         const struct node *node = state_node(d->s, id);
 
         if (node == NULL || id == target || (d->w->present & NODE_BIT(id)) == 0) {
             continue;
         }
-        if (decide_ready(d, id)) {
-            if (id != d->w->self) {
-                ready[n++] = id;
+        if (node->state == NODE_ONLINE) {
+            online[n++] = id;
+            if (id == d->w->self) {
+                online[n - 1] = online[0];
+                online[0] = id;
             }
         } else if (node->state == NODE_JOINING && node->inventory_term == d->s->term) {
             joining[m++] = id; /* N1: held back by a fence agent itself */
         }
     }
-    return n ? ready[round % n] : m ? joining[round % m] : 0;
+    return n ? online[round % n] : m ? joining[round % m] : 0;
 }
 
 static bool fence_runs(const struct state *s, uint32_t node)

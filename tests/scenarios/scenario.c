@@ -21,6 +21,7 @@ struct rig {
     struct {
         uint64_t session, seq;
         unsigned boots;
+        bool booted; /* by `power`, and not announced yet */
     } node[NODES_MAX + 1];
     int64_t now_ms;
     unsigned vms;
@@ -80,6 +81,9 @@ static void settle(struct rig *r)
         put(r, &r->held.e[i]);
     }
     decisions_fini(&r->held);
+    if ((r->w.present & NODE_BIT(r->w.self)) == 0) {
+        return; /* the coordinator is gone: nobody decides before the next opens its term */
+    }
     if (r->hold) {
         r->hold = false;
         if (core_decide(r->s, &r->w, &r->held) != 0) {
@@ -131,7 +135,8 @@ static void play_up(struct rig *r, uint32_t id, bool new_boot)
     e.node = id;
     r->node[id].session = ++r->sessions;
     r->node[id].seq = 0;
-    r->node[id].boots += new_boot;
+    r->node[id].boots += new_boot && !r->node[id].booted;
+    r->node[id].booted = false;
     r->w.present |= NODE_BIT(id);
     r->w.ring |= NODE_BIT(id);
     event_putf(&e, "name", "node%u", id);
@@ -444,6 +449,7 @@ static void play_power(struct rig *r, char **w, unsigned n)
     r->w.ring = r->w.present;
     for (uint32_t id = 1; id <= NODES_MAX; id++) {
         r->node[id].boots++;
+        r->node[id].booted = true;
     }
 }
 
