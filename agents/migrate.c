@@ -216,6 +216,9 @@ static int do_migrate_to(void)
     if (found > 0) {
         rc = migrate_dom(source, target);
         (void)virDomainFree(m.dom);
+        if (rc == OCF_SUCCESS) {
+            vm_say_gone(conn);
+        }
     } else if (found == 0) {
         rc = ocf_fail(OCF_ERR_GENERIC, "VM '%s': cannot migrate it: it does not run on %s", vm.name, source);
     } else {

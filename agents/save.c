@@ -239,6 +239,9 @@ static int do_save(void)
     if (found > 0) {
         rc = save_domain();
         (void)virDomainFree(s.dom);
+        if (rc == OCF_SUCCESS) {
+            vm_say_gone(s.conn);
+        }
     } else if (found == 0) {
         rc = ocf_fail(OCF_ERR_GENERIC, "VM '%s': cannot save it: it does not run on this host", vm.name);
     } else {

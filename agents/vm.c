@@ -133,6 +133,18 @@ int vm_ask(const char *uri, long ms, enum virt_state *state)
     return rc;
 }
 
+void vm_say_gone(virConnectPtr conn)
+{
+    virDomainPtr dom;
+    int found = virt_find(conn, vm.uuid, &dom);
+
+    if (found > 0) {
+        (void)virDomainFree(dom);
+    } else if (found == 0 && qemu_find(vm.uuid) == 0) {
+        ocf_say("state: %s", virt_state_word(VIRT_ABSENT));
+    }
+}
+
 enum virt_state vm_state_at(const char *uri)
 {
     enum virt_state state;

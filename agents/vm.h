@@ -32,6 +32,10 @@ int vm_identify(void);
 int vm_change(int (*fn)(void), const struct bounded_last *last);
 /* In the child: opens libvirt or fails with the reason. OCF_SUCCESS or OCF_ERR_GENERIC. */
 int vm_open(virConnectPtr *conn);
+/* In the child, after a VM has left: says "state: absent" if libvirt and /proc both say so (C4); else
+ * nothing, and whoever asked has to look. The caller holds the VM's lock, so no other agent is at work on it.
+ */
+void vm_say_gone(virConnectPtr conn);
 /* Asks the libvirt at `uri`, in a child and within ms, for the VM's state: RC_OK, or RC_UNREACHABLE and
  * VIRT_UNKNOWN. */
 int vm_ask(const char *uri, long ms, enum virt_state *state);

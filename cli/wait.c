@@ -346,11 +346,11 @@ static int detached(struct watch *w, const char *why)
     return RC_TIMED_OUT;
 }
 
-/* A short operation is not made much longer by waiting for it: the end is seen at most a twentieth too late.
+/* A short operation is not made much longer by waiting for it: the end is seen at most a fortieth too late.
  */
 static int pause_ms(const struct watch *w)
 {
-    int64_t ms = (now_ms() - w->begin_ms) / 20;
+    int64_t ms = (now_ms() - w->begin_ms) / 40;
 
     return (int)(ms < POLL_MIN_MS ? POLL_MIN_MS : ms > POLL_MAX_MS ? POLL_MAX_MS : ms);
 }

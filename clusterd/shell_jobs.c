@@ -7,6 +7,9 @@
 #define CODE_TIMED_OUT   124 /* as timeout(1) has them */
 #define CODE_NOT_STARTED 127
 
+#define LOG_LINES_MAX 20
+#define LOG_LINE_MAX  300
+
 /* What of an agent's output goes into the journal; the rest is for people who run it by hand. */
 static const char *const result_keys[] = {"size_bytes", "free_bytes", "lock"};
 
@@ -366,6 +369,22 @@ static void keep_output(struct run *r, const struct run_result *res)
     }
 }
 
+/* What the agent said of its work is worth more than its exit code to whoever looks for a reason later. */
+static void log_output(struct shell *sh, const struct run *r, const char *output)
+{
+    const char *line = output;
+
+    for (unsigned n = 0; line != NULL && *line != '\0' && n < LOG_LINES_MAX; n++) {
+        size_t len = strcspn(line, "\n");
+
+        if (strncmp(line, "progress:", 9) != 0 && len > 0) {
+            shell_log(sh, LOG_L_INFO, "job %llu says: %.*s", (unsigned long long)r->job.id,
+                      (int)(len < LOG_LINE_MAX ? len : LOG_LINE_MAX), line);
+        }
+        line = line[len] != '\0' ? line + len + 1 : NULL;
+    }
+}
+
 static void action_done(struct shell *sh, struct run *r, const struct run_result *res)
 {
     const struct vm *vm = of_vm(r->job.kind) ? state_vm(sh->st, r->job.subject) : NULL;
@@ -374,6 +393,7 @@ static void action_done(struct shell *sh, struct run *r, const struct run_result
     r->code = !res->started ? CODE_NOT_STARTED : res->timed_out ? CODE_TIMED_OUT : res->code;
     snprintf(r->reason, sizeof r->reason, "%s", res->reason);
     keep_output(r, res);
+    log_output(sh, r, res->output);
     if (vm != NULL && obs == OBS_UNKNOWN && run_look(sh, r, vm) == 0) {
         return; /* what became of it? */
     }
