@@ -370,7 +370,7 @@ void shell_run_line(struct shell *sh, uint64_t id, const char *line)
 void shell_look(struct shell *sh)
 {
     if (enter(sh)) {
-        sh->inv.again = true;
+        inventory_ask(sh, false);
         settle(sh);
     }
 }

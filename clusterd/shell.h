@@ -37,7 +37,7 @@ struct shell_config {
     const char *migration_uri;                     /* agents' `migration_uri`; borrowed */
     const char *volume_dir;                        /* /var/lib/clusterd/volumes */
     const char *agent_lock_dir;                    /* agents' `lock_dir` */
-    uint32_t snapshot_entries;  /* as in journal_config; 0: its default */
+    uint32_t snapshot_entries;                     /* as in journal_config; 0: its default */
 };
 
 /* The ports' contexts outlive the shell. load is what the store had (taken over). NULL: err says why. */

@@ -166,6 +166,7 @@ struct shell {
     /* Inventory (C3). */
     struct {
         bool running, again;
+        uint64_t asked_ms; /* since when; 0: at once */
         uint64_t index, term, due_ms, last_ms;
         uint32_t pause_ms;
         unsigned touches; /* runs about VMs that ended while it looked, and the VMs of the first of them */
@@ -245,6 +246,8 @@ struct run *run_of_vm(const struct shell *sh, const char *uuid);
 /* A job of this session that the state knows, that runs here, or that brings the VM here: what an inventory
  * says of it proves nothing. */
 bool jobs_touch(const struct shell *sh, const struct vm *vm);
+/* A job that moves, starts or ends a VM is at work on this node. */
+bool jobs_busy(const struct shell *sh);
 void run_done(struct shell *sh, struct run *r, const struct run_result *res);
 /* Runs the VirtualMachine agent as spec says; param (its kv) is released. */
 int run_agent(struct shell *sh, struct run *r, struct run_spec *spec, struct event *param);
@@ -256,6 +259,8 @@ void runs_fini(struct shell *sh);
 /* shell_inventory.c */
 void inventory_consider(struct shell *sh);
 void inventory_done(struct shell *sh, const struct run_result *res);
+/* One is wanted before its interval has passed; at once when somebody waits for it, else soon. */
+void inventory_ask(struct shell *sh, bool at_once);
 void inventory_start(struct shell *sh);
 uint64_t inventory_next_ms(const struct shell *sh);
 

@@ -4,7 +4,9 @@
 
 #include "shell_internal.h"
 
-#define LOOK_MIN_MS  100 /* between two that something asked for */
+#define LOOK_MIN_MS 100 /* between two that something asked for */
+#define LOOK_BUSY_MS                                                                                         \
+    1000 /* while jobs of ours, whose results tell, are what happens: one that was asked for waits */
 #define PAUSE_MIN_MS 1000
 #define PAUSE_MAX_MS 10000
 
@@ -228,6 +230,14 @@ static void look_again(struct shell *sh, bool again)
     sh->inv.due_ms = again ? sh->now + sh->inv.pause_ms : 0;
 }
 
+void inventory_ask(struct shell *sh, bool at_once)
+{
+    if (at_once || !sh->inv.again) {
+        sh->inv.asked_ms = at_once ? 0 : sh->now;
+    }
+    sh->inv.again = true;
+}
+
 void inventory_start(struct shell *sh)
 {
     struct run_spec spec = {.agent = "VirtualMachine", .action = "inventory", .timeout_ms = LOOK_TIMEOUT_MS};
@@ -261,7 +271,10 @@ static uint64_t due_ms(const struct shell *sh)
     uint64_t regular = sh->inv.last_ms + sh->st->opt.monitor_interval_ms;
 
     if (sh->inv.again) {
-        return sh->inv.last_ms + LOOK_MIN_MS;
+        uint64_t asked = sh->inv.asked_ms + (sh->inv.asked_ms && jobs_busy(sh) ? LOOK_BUSY_MS : 0);
+        uint64_t at = sh->inv.last_ms + LOOK_MIN_MS > asked ? sh->inv.last_ms + LOOK_MIN_MS : asked;
+
+        return at < regular ? at : regular;
     }
     if (sh->inv.pause_ms > 0) {
         return sh->inv.due_ms < regular ? sh->inv.due_ms : regular;

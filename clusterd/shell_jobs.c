@@ -69,13 +69,27 @@ static bool of_vm(enum job_kind k)
     return k >= JOB_START && k <= JOB_PROBE;
 }
 
+static bool is_here(const struct shell *sh, const struct job *j)
+{
+    return of_vm(j->kind) && (j->node == sh->cfg.self || j->to == sh->cfg.self);
+}
+
+bool jobs_busy(const struct shell *sh)
+{
+    for (unsigned i = 0; i < sh->st->jobs; i++) {
+        if (is_here(sh, &sh->st->job[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool jobs_touch(const struct shell *sh, const struct vm *vm)
 {
     for (unsigned i = 0; i < sh->st->jobs; i++) {
         const struct job *j = &sh->st->job[i];
 
-        if (of_vm(j->kind) && (j->node == sh->cfg.self || j->to == sh->cfg.self) &&
-            strcmp(j->subject, vm->name) == 0) {
+        if (is_here(sh, j) && strcmp(j->subject, vm->name) == 0) {
             return true;
         }
     }

@@ -79,7 +79,7 @@ static void apply_event(struct shell *sh, const struct event *e, const struct jo
     row_begin(sh, e, &row);
     core_apply(sh->st, e, entry->term, entry->index, &a);
     if (e->kind == EV_CMD_VM_ADD && a.rc == 0) {
-        sh->inv.again = true; /* C1: it waits for each node's word */
+        inventory_ask(sh, true); /* C1: it waits for each node's word */
     }
     if (!a.duplicate) {
         row_end(sh, e, entry, &a, &row);

@@ -106,7 +106,7 @@ void quorum_consider(struct shell *sh)
         if (sh->quorum.begun) {
             shell_log(sh, LOG_L_NOTICE, "quorum is back: no more VMs are ended");
             sh->quorum.begun = sh->quorum.forced = false;
-            sh->inv.again = true;
+            inventory_ask(sh, true);
         }
         return;
     }

@@ -203,11 +203,11 @@ static void an_inventory_during_a_job_frees_nothing(void **state)
     (void)state;
     add_vm(&k);
     shell_look(k.sh);
-    kit_pass(&k, 200);
+    kit_pass(&k, 1200);
     kit_end(&k, kit_find(&k, "inventory"), 0, NOTHING);
     assert_int_equal(vm_claim_set(state_vm(shell_state(k.sh), "web")), 1);
     shell_look(k.sh);
-    kit_pass(&k, 200); /* begun before its end … */
+    kit_pass(&k, 1200); /* begun before its end … */
     kit_end(&k, kit_find(&k, "start"), 0, "state: running\n");
     kit_end(&k, kit_find(&k, "inventory"), 0, NOTHING); /* … and answered after it */
     assert_int_equal(claimed(&k), OBS_RUNNING);
