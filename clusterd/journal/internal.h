@@ -81,7 +81,8 @@ struct jmsg {
         struct {
             uint64_t prev_index, prev_term;
             struct hash prev_chain, last_chain; /* last_chain: of the last entry, prev's when there is none */
-            uint64_t commit, stamp;             /* stamp: the sender's clock, comes back in the answer */
+            uint64_t commit,
+                stamp; /* stamp: the sender's clock, comes back in the answer; 0: none is wanted */
             unsigned n;
             struct rd entries; /* n entries, checked to be well-formed */
         } append;

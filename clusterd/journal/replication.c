@@ -99,6 +99,7 @@ void jrepl_lead(struct journal *j)
     j->coordinator_session = j->config.session;
     j->sent = jlog_last(&j->log);
     j->announced = 0;
+    j->heartbeat_ms = j->now_ms + j->config.heartbeat_ms;
     j->members_due = true;
     j->opened = false;
     j->commit_ms = j->now_ms;
@@ -129,8 +130,9 @@ void jrepl_resign(struct journal *j, bool hold, const char *why)
     jelect_search(j, why);
 }
 
-/* A message of entries from + 1 … upto, as many as fit; returns the index of the last one in it. */
-static uint64_t send_append(struct journal *j, uint32_t to, uint64_t from, uint64_t upto)
+/* A message of entries from + 1 … upto, as many as fit; returns the index of the last one in it. Stamp 0 asks
+ * for no answer but that something is missing. */
+static uint64_t send_append(struct journal *j, uint32_t to, uint64_t from, uint64_t upto, uint64_t stamp)
 {
     size_t size = JMSG_APPEND_SIZE;
     uint64_t last = from, term = 0;
@@ -153,13 +155,12 @@ static uint64_t send_append(struct journal *j, uint32_t to, uint64_t from, uint6
         return upto; /* not there: the callers see to it that it is */
     }
     m.append.commit = j->commit;
-    m.append.stamp = j->now_ms;
+    m.append.stamp = stamp;
     b = journal_send(j, &m);
     for (uint64_t i = from + 1; i <= last; i++) {
         jmsg_write_entry(b, jlog_at(&j->log, i));
     }
     if (to == 0) {
-        j->heartbeat_ms = j->now_ms + j->config.heartbeat_ms;
         j->announced = j->commit;
     }
     return last;
@@ -167,7 +168,10 @@ static uint64_t send_append(struct journal *j, uint32_t to, uint64_t from, uint6
 
 void jrepl_heartbeat(struct journal *j, uint32_t to)
 {
-    (void)send_append(j, to, j->sent, j->sent);
+    (void)send_append(j, to, j->sent, j->sent, j->now_ms);
+    if (to == 0) {
+        j->heartbeat_ms = j->now_ms + j->config.heartbeat_ms;
+    }
 }
 
 /* FEED_LOG: the next window. At the end of it the multicasts do again. */
@@ -179,7 +183,7 @@ static void feed_log(struct journal *j, struct jprogress *p)
     }
     p->fed_ms = j->now_ms;
     for (int i = 0; i < FEED_MESSAGES && p->next <= j->sent; i++) {
-        p->next = send_append(j, p->node, p->next - 1, j->sent) + 1;
+        p->next = send_append(j, p->node, p->next - 1, j->sent, j->now_ms) + 1;
     }
     if (p->next > j->sent) {
         p->feed = FEED_LIVE;
@@ -352,9 +356,9 @@ static void coordinator_flush(struct journal *j)
     advance_commit(j);
     /* Group commit: what comes while the disk is busy goes out together, before our own fsync. */
     while (!j->store.busy && j->sent < last && !j->oom) {
-        j->sent = send_append(j, 0, j->sent, last);
+        j->sent = send_append(j, 0, j->sent, last, j->now_ms);
     }
-    if (j->commit > j->announced || j->now_ms >= j->heartbeat_ms) {
+    if (j->now_ms >= j->heartbeat_ms) {
         j->members_due = true;
         for (size_t i = 0; i < j->n_progress; i++) {
             if (j->progress[i].feed == FEED_SNAPSHOT && !fed_lately(j, &j->progress[i])) {
@@ -362,6 +366,10 @@ static void coordinator_flush(struct journal *j)
             }
         }
         jrepl_heartbeat(j, 0);
+    } else if (j->commit > j->announced) {
+        j->members_due = true;
+        /* No answer: the entries have theirs, and the heartbeats. */
+        (void)send_append(j, 0, j->sent, j->sent, 0);
     }
 }
 
@@ -540,10 +548,12 @@ void jrepl_on_append(struct journal *j, const struct jmsg *m)
     if (last > j->commit_heard) {
         j->commit_heard = last;
     }
-    /* What is new is answered when it is on the disk; all else at once, although the disk may be busy: the
-     * coordinator shall know that we hear it. */
-    j->ack_stamp = m->append.stamp;
-    j->ack_due = j->ack_due || m->append.n == 0 || j->store.durable >= j->matched;
+    /* What is new is answered when it is on the disk; a heartbeat at once, although the disk may be busy: the
+     * coordinator shall know that we hear it; a mere commit mark not at all. */
+    if (m->append.stamp != 0) {
+        j->ack_stamp = m->append.stamp;
+        j->ack_due = j->ack_due || m->append.n == 0 || j->store.durable >= j->matched;
+    }
 }
 
 static void member_flush(struct journal *j)

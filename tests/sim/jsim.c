@@ -660,12 +660,14 @@ static void partition(void)
 
 static void fault_crash(struct node *n)
 {
-    bool host = chance(500);
+    /* Asked before it dies: a change of the members that it has sent may be on the way while no disk has it.
+     */
+    bool host = chance(500), may_lose = check_may_lose(n);
 
     crash(n, host);
-    if (chance(150) && check_may_lose(n)) {
+    if (chance(150) && may_lose) {
         lose_disk(n, "its disk is lost");
-    } else if (chance(400) && check_may_lose(n) && disk_shorten(&n->disk)) {
+    } else if (chance(400) && may_lose && disk_shorten(&n->disk)) {
         trace("node %u: its store is shortened", n->id);
         n->aside_expected = true;
         sim.stats.shortened++;

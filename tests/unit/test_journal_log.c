@@ -541,6 +541,37 @@ static void a7_a_snapshot_comes_in_chunks_and_replaces_everything_in_one_write(v
     kit_end(&k);
 }
 
+/* With n nodes each mark would bring n - 1 answers to all n: the entries had theirs. What is missing is still
+ * said. */
+static void a6_a_mere_commit_mark_is_not_answered(void **unused)
+{
+    struct kit k;
+    struct jlog l;
+    struct jmsg m;
+
+    (void)unused;
+    kit_begin(&k, 1, 3);
+    kit_log(&k, &l);
+    kit_write(&l, 1, JOURNAL_OPEN, "2");
+    kit_write(&l, 1, JOURNAL_DATA, "a");
+    kit_follow(&k, 2, 1, &l, 1);
+    kit_forget(&k);
+    m = kit_from(&k, 2, JMSG_APPEND, 0, 1);
+    m.append.prev_index = 2;
+    m.append.prev_chain = m.append.last_chain = jlog_last_chain(&l);
+    m.append.prev_term = 1;
+    m.append.commit = 2;
+    kit_hear(&k, &m);
+    assert_int_equal(k.j->commit, 2);
+    assert_int_equal(kit_count(&k, JMSG_ACK), 0);
+    m.append.prev_index = m.append.commit = 3;
+    kit_hear(&k, &m);
+    assert_true(kit_sent(&k, JMSG_ACK, &m));
+    assert_false(m.ack.ok);
+    jlog_fini(&l);
+    kit_end(&k);
+}
+
 /* The answer to a snapshot carries no time that an earlier coordinator had sent: the clocks differ, so the
  * new one would drop the answer as one from its future (for ever), or take it for a newer one than it is
  * (A8). */
@@ -701,6 +732,7 @@ int main(void)
         cmocka_unit_test(a7_a_cut_below_the_own_commit_mark_stops_the_node),
         cmocka_unit_test(a7_snapshots_hold_committed_entries_and_the_committed_members_only),
         cmocka_unit_test(a7_a_snapshot_comes_in_chunks_and_replaces_everything_in_one_write),
+        cmocka_unit_test(a6_a_mere_commit_mark_is_not_answered),
         cmocka_unit_test(a8_the_stamp_of_another_coordinator_is_not_given_to_the_next),
         cmocka_unit_test(a7_a_snapshot_that_is_not_what_its_digest_says_is_not_installed),
         cmocka_unit_test(a7_a_snapshot_of_what_is_committed_here_is_not_installed),

@@ -900,6 +900,46 @@ static void every_failed_fsync_is_told_apart(void **state)
     shim_off();
 }
 
+static off_t size_of(const char *name)
+{
+    char path[PATH_MAX];
+    struct stat st;
+
+    sub(path, name);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_size;
+}
+
+/* A commit stores no new length of a file: it would cost its fsync as much again. Over more than one
+ * checkpoint. */
+static void the_log_of_commits_does_not_grow(void **state)
+{
+    struct model *m = model_new(3);
+    struct store_port port;
+    struct store *st = open_store(&port);
+    struct journal_load l;
+    struct err err = ERR_INIT;
+    uint8_t *blob;
+    bool fsync_failed;
+    off_t before;
+
+    (void)state;
+    assert_int_equal(port.load(port.ctx, &l, &err), 0);
+    journal_load_fini(&l);
+    before = size_of(STORE_DB "-wal");
+    assert_true(before > 1000 * 4096);
+    for (int i = 0; i < 600; i++) {
+        model_step(m, &blob);
+        assert_int_equal(port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err), 0);
+    }
+    assert_int_equal(size_of(STORE_DB "-wal"), before);
+    assert_int_equal(port.load(port.ctx, &l, &err), 0);
+    assert_true(load_equals(m, &l));
+    journal_load_fini(&l);
+    store_free(st);
+    model_fini(m);
+}
+
 /* SQLite's own automatic checkpoint would swallow a failed fsync; ours does not. */
 static void a_failed_checkpoint_is_told(void **state)
 {
@@ -1215,6 +1255,7 @@ int main(void)
         T(a_torn_mark_leaves_the_one_before),
         T(every_failed_write_is_clean),
         T(every_failed_fsync_is_told_apart),
+        T(the_log_of_commits_does_not_grow),
         T(a_failed_checkpoint_is_told),
         T(a_full_disk_is_told),
         T(a_kill_loses_nothing),
