@@ -247,6 +247,7 @@ void shell_free(struct shell *sh)
         runs_fini(sh);
         journal_fini(sh);
         state_free(sh->st);
+        state_free(sh->quorum.known);
         free(sh->watched);
         free(sh);
     }

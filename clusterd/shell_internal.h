@@ -177,7 +177,8 @@ struct shell {
     struct {
         uint64_t heard_ms; /* the last moment at which an open term was heard */
         uint64_t look_ms;
-        bool begun, forced; /* the stages of the end */
+        bool begun, forced;  /* the stages of the end */
+        struct state *known; /* owned; what was known before the state went back to an older one, else NULL */
     } quorum;
 
     struct {
@@ -268,6 +269,13 @@ uint64_t inventory_next_ms(const struct shell *sh);
 void quorum_consider(struct shell *sh);
 /* What an inventory found, while there is no quorum. inv NULL: nothing could be learnt. */
 void quorum_inventory(struct shell *sh, const struct inventory *inv);
+/*
+ * The newest that this node has known of its VMs and of no_quorum_timeout_ms. A node whose journal was set
+ * aside begins its state anew, but what runs on it is as it was.
+ */
+const struct state *quorum_state(const struct shell *sh);
+/* The state is about to be replaced: takes over the old one, which is kept while the fresh one knows less. */
+void quorum_keep(struct shell *sh, struct state *old, const struct state *fresh);
 uint64_t quorum_next_ms(const struct shell *sh);
 /* S2's end has begun here: no new launch. */
 bool quorum_ending(const struct shell *sh);

@@ -248,7 +248,7 @@ void inventory_start(struct shell *sh)
         return;
     }
     if (quorum_ending(sh)) { /* S2 cannot wait for a libvirt that hangs */
-        spec.timeout_ms = sh->st->opt.no_quorum_timeout_ms / 10;
+        spec.timeout_ms = quorum_state(sh)->opt.no_quorum_timeout_ms / 10;
     }
     sh->inv.running = true;
     sh->inv.touches = 0;

@@ -139,7 +139,7 @@ static bool state_renew(struct shell *sh, struct state *fresh)
         shell_fail(sh, "out of memory");
         return false;
     }
-    state_free(sh->st);
+    quorum_keep(sh, sh->st, fresh);
     sh->st = fresh;
     sh->rebuild = false;
     sh->dirty = true;

@@ -11,9 +11,32 @@
 #define BEGIN_PERCENT 50
 #define FORCE_PERCENT 85
 
+const struct state *quorum_state(const struct shell *sh)
+{
+    return sh->quorum.known != NULL ? sh->quorum.known : sh->st;
+}
+
+void quorum_keep(struct shell *sh, struct state *old, const struct state *fresh)
+{
+    if (sh->quorum.known == NULL && old->index > fresh->index) {
+        sh->quorum.known = old;
+    } else {
+        state_free(old);
+    }
+}
+
+/* The state knows as much again, or a majority says what is true now. */
+static void forget(struct shell *sh)
+{
+    if (sh->quorum.known != NULL && (journal_is_open(sh->j) || sh->st->index >= sh->quorum.known->index)) {
+        state_free(sh->quorum.known);
+        sh->quorum.known = NULL;
+    }
+}
+
 static uint64_t after(const struct shell *sh, unsigned percent)
 {
-    return sh->quorum.heard_ms + (uint64_t)sh->st->opt.no_quorum_timeout_ms * percent / 100;
+    return sh->quorum.heard_ms + (uint64_t)quorum_state(sh)->opt.no_quorum_timeout_ms * percent / 100;
 }
 
 bool quorum_ending(const struct shell *sh)
@@ -61,14 +84,15 @@ static bool is_ending(const struct shell *sh, const struct vm *vm)
 
 void quorum_inventory(struct shell *sh, const struct inventory *inv)
 {
-    uint32_t pause = sh->st->opt.no_quorum_timeout_ms / 40;
+    const struct state *st = quorum_state(sh);
+    uint32_t pause = st->opt.no_quorum_timeout_ms / 40;
     bool any = inv == NULL;
 
     if (!quorum_ending(sh)) {
         return;
     }
-    for (unsigned i = 0; i < sh->st->vms; i++) {
-        const struct vm *vm = sh->st->vm[i];
+    for (unsigned i = 0; i < st->vms; i++) {
+        const struct vm *vm = st->vm[i];
 
         /* Where nothing could be learnt, what the state says is here is killed in the end, blindly. */
         if (inv != NULL ? shell_inventory_obs(inv, vm->uuid) == OBS_ABSENT
@@ -81,7 +105,7 @@ void quorum_inventory(struct shell *sh, const struct inventory *inv)
         }
     }
     pause = pause < 1000 ? pause : 1000;
-    sh->quorum.look_ms = sh->now + (any || sh->runs != NULL ? pause : sh->st->opt.monitor_interval_ms);
+    sh->quorum.look_ms = sh->now + (any || sh->runs != NULL ? pause : st->opt.monitor_interval_ms);
 }
 
 /* Whatever still goes on about a VM here, a slow shutdown or a start, has had its time. */
@@ -99,6 +123,7 @@ static void force(struct shell *sh)
 
 void quorum_consider(struct shell *sh)
 {
+    forget(sh);
     if (journal_is_open(sh->j)) {
         uint64_t heard = journal_heard_ms(sh->j);
 
@@ -117,7 +142,8 @@ void quorum_consider(struct shell *sh)
         sh->quorum.begun = true;
         sh->quorum.look_ms = sh->now;
         shell_log(sh, LOG_L_WARNING, "no quorum for %llu ms: this node's VMs end (no_quorum_timeout_ms %u)",
-                  (unsigned long long)(sh->now - sh->quorum.heard_ms), sh->st->opt.no_quorum_timeout_ms);
+                  (unsigned long long)(sh->now - sh->quorum.heard_ms),
+                  quorum_state(sh)->opt.no_quorum_timeout_ms);
     }
     if (!sh->quorum.forced && sh->now >= after(sh, FORCE_PERCENT)) {
         force(sh);

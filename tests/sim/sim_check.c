@@ -193,7 +193,7 @@ static void check_ended(struct host *h)
         check_excuse(h);
         return;
     }
-    bound = h->sh->st->opt.no_quorum_timeout_ms * MS;
+    bound = quorum_state(h->sh)->opt.no_quorum_timeout_ms * MS;
     if (h->excused || sim.now - h->open_at <= bound) {
         return;
     }

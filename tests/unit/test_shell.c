@@ -244,6 +244,35 @@ static void without_quorum_its_vms_end_in_time(void **state)
     kit_close(&k);
 }
 
+/* S2: the journal is gone, and with it the state; what runs here still ends, within the time that was last
+ * agreed. */
+static void without_a_journal_its_vms_end_as_well(void **state)
+{
+    struct kit k;
+    struct state *empty;
+
+    (void)state;
+    add_vm(&k);
+    kit_end(&k, kit_find(&k, "start"), 0, "state: running\n");
+    assert_int_equal(kit_command(&k, EV_CMD_OPTION_SET, "", NULL, "no_quorum_timeout_ms", "10000", NULL), 0);
+    k.fsync_fails = true;
+    (void)kit_command(&k, EV_CMD_OPTION_SET, "", NULL, "starts_per_node", "9", NULL);
+    assert_int_equal(k.set_asides, 1);
+    empty = state_new("c"); /* as when it is taken in again by a coordinator that it then loses */
+    assert_non_null(empty);
+    quorum_keep(k.sh, k.sh->st, empty);
+    k.sh->st = empty;
+    for (unsigned i = 0; i < 48 && kit_find(&k, "inventory") != NULL; i++) {
+        kit_end(&k, kit_find(&k, "inventory"), 0, RUNS);
+    }
+    kit_pass(&k, 4600);
+    assert_null(kit_find(&k, "stop"));
+    kit_pass(&k, 600);
+    kit_end(&k, kit_find(&k, "inventory"), 0, RUNS);
+    assert_non_null(kit_find(&k, "stop"));
+    kit_close(&k);
+}
+
 static void leaving_says_so_only_when_nothing_runs_here(void **state)
 {
     struct kit k;
@@ -293,6 +322,7 @@ int main(void)
         cmocka_unit_test(garbage_from_an_agent_is_no_state),
         cmocka_unit_test(an_inventory_during_a_job_frees_nothing),
         cmocka_unit_test(without_quorum_its_vms_end_in_time),
+        cmocka_unit_test(without_a_journal_its_vms_end_as_well),
         cmocka_unit_test(leaving_says_so_only_when_nothing_runs_here),
         cmocka_unit_test(a_failed_fsync_sets_the_store_aside),
     };
