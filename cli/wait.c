@@ -242,6 +242,9 @@ static void say_parts(struct watch *w, struct json_object *op)
 {
     struct json_object *parts = out_get(op, "operations");
 
+    if (!ended(op)) {
+        say(w, op, "");
+    }
     for (size_t i = 0; i < out_length(parts); i++) {
         say(w, json_object_array_get_idx(parts, i), "  ");
     }
