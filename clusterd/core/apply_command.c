@@ -205,6 +205,7 @@ static int cmd_node_fence(struct apply *a)
     o->state = OPS_RUNNING;
     n->fence_wanted = true;
     n->fence_wait = false;
+    n->fence_tries = 0; /* the order's own tries are counted */
     if (n->state != NODE_UNCLEAN) {
         n->state = NODE_UNCLEAN; /* by order: from now on it is lost, like one that fell silent */
         n->loss = a->index;

@@ -554,6 +554,8 @@ static int deadline_job(struct apply *a)
         j->orphan = true; /* N1: it may still act; its target waits, another try may begin */
         if (n != NULL && n->state == NODE_UNCLEAN) {
             n->fence_tries++;
+            text_format(n->error, sizeof n->error, "node '%s' has not reported the end of the fence agent",
+                        a->s->node[j->node].name);
         }
         return 0;
     }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ORDER_ROUNDS 3 /* an operator's fence tries each device so often */
+
 void decisions_fini(struct decisions *d)
 {
     for (unsigned i = 0; i < d->n; i++) {
@@ -341,12 +343,22 @@ static void decide_fence_test(struct decide *d, const struct op *o)
     }
 }
 
+/* L2: an order ends. A node that is lost goes on being fenced without it; one that lives comes back. */
 static void decide_node_fence_op(struct decide *d, const struct op *o)
 {
     const struct node *n = state_node(d->s, o->node);
+    char why[TEXT_SIZE];
+    unsigned devices;
 
     if (n == NULL || n->state != NODE_UNCLEAN) {
         end_op(d, o, OPS_FAILED, "the node came back before it was fenced");
+        return;
+    }
+    if (fence_pick(d->s, n->id, 0, &devices) == NULL) {
+        end_op(d, o, OPS_FAILED, "no fence device reaches the node any more");
+    } else if (n->fence_tries >= ORDER_ROUNDS * devices && !fence_runs(d->s, n->id)) {
+        (void)snprintf(why, sizeof why, "not fenced in %u tries: %.300s", n->fence_tries, n->error);
+        end_op(d, o, OPS_FAILED, why);
     }
 }
 
