@@ -189,8 +189,9 @@ static bool is_gone(const struct journal *j, uint32_t node, uint64_t incarnation
 
 void jelect_recall(struct journal *j, const struct jmsg *m, struct jpeer *p)
 {
+    /* Within a session its own memory tells (journal_load), and what is acknowledged only grows. */
     bool shorter =
-        m->type == JMSG_HELLO && p->acked.incarnation == m->incarnation &&
+        m->type == JMSG_HELLO && p->acked.incarnation == m->incarnation && p->acked_session != m->session &&
         (m->term < p->acked.term || (m->term == p->acked.term && m->hello.last_index < p->acked.index));
     bool gone = is_gone(j, m->from, m->incarnation);
     struct jmsg out;
@@ -201,6 +202,7 @@ void jelect_recall(struct journal *j, const struct jmsg *m, struct jpeer *p)
     p->recall_ms = j->now_ms + j->config.heartbeat_ms;
     journal_message_init(j, &out, JMSG_RECALL, m->from);
     out.recall.incarnation = m->incarnation;
+    out.recall.session = m->session;
     out.recall.term = shorter ? p->acked.term : 0;
     out.recall.index = shorter ? p->acked.index : 0;
     out.recall.gone = gone;
@@ -303,8 +305,11 @@ void jelect_on_vote(struct journal *j, const struct jmsg *m)
 
 void jelect_on_recall(struct journal *j, const struct jmsg *m)
 {
-    bool shortened = m->recall.term > j->promise.term ||
-                     (m->recall.term == j->promise.term && m->recall.index > jlog_last(&j->log));
+    /* What was heard since, this very message included, may have brought a later term and what was missing:
+     * a vote that was forgotten stays forgotten. An answer to an earlier session may be about this one. */
+    bool shortened =
+        m->recall.session == j->config.session &&
+        (m->recall.term > j->held.term || (m->recall.term == j->held.term && m->recall.index > j->held.last));
 
     if (m->recall.incarnation != j->incarnation || (!shortened && !m->recall.gone)) {
         return;

@@ -107,7 +107,8 @@ struct jmsg {
         } snapshot_ack;
         struct {
             uint64_t incarnation; /* of the addressee */
-            uint64_t term, index; /* it acknowledged this */
+            uint64_t session;     /* its HELLO's, that is answered */
+            uint64_t term, index; /* it acknowledged this in another session */
             bool gone;            /* its place was given to another incarnation, committed */
         } recall;
     };
@@ -135,7 +136,8 @@ struct jpeer {
     uint64_t hello_ms; /* when its last HELLO came; 0: none in this view */
     bool empty, searching, willing, lost;
     uint64_t last_term, last_index, configured;
-    struct journal_mark acked; /* the most that it was heard to acknowledge (A10) */
+    struct journal_mark acked; /* the most that it was heard to acknowledge (A10), … */
+    uint64_t acked_session;    /* … and in which session */
     uint64_t recall_ms;        /* do not RECALL it again before */
     bool alarmed;              /* its committed history differs from ours: said once */
 };
@@ -190,7 +192,10 @@ struct journal {
     struct journal_promise promise;
     struct jlog log;
     struct journal_snapshot snapshot;
-    uint64_t commit, commit_heard;  /* ours; the coordinator's as far as our log is known to equal its (A6) */
+    uint64_t commit, commit_heard; /* ours; the coordinator's as far as our log is known to equal its (A6) */
+    struct {
+        uint64_t term, last;
+    } held; /* by the store when it was read: what was heard since proves nothing (A10) */
     struct journal_members members; /* effective: of the last CONFIG in the log, else the snapshot's (A9) */
     uint64_t members_index;         /* of that entry */
     struct jstore store;

@@ -114,6 +114,7 @@ static void forget(struct journal *j)
     memset(&j->snapshot, 0, sizeof j->snapshot);
     memset(&j->members, 0, sizeof j->members);
     memset(&j->promise, 0, sizeof j->promise);
+    memset(&j->held, 0, sizeof j->held);
     j->store.seq = seq;
     j->store.failures = failures;
     j->cluster = (struct journal_uuid){0, 0};
@@ -141,6 +142,8 @@ static bool take_stored(struct journal *j, const struct journal_load *s)
             return false;
         }
     }
+    j->held.term = s->promise.term;
+    j->held.last = jlog_last(&j->log);
     commit = s->commit > commit ? s->commit : commit;
     j->commit = s->snapshot.index > commit ? s->snapshot.index : commit;
     j->store.stored = j->store.durable = jlog_last(&j->log);

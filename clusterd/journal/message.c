@@ -203,6 +203,7 @@ static void get_body(struct rd *r, struct jmsg *m)
         break;
     case JMSG_RECALL:
         m->recall.incarnation = rd_u64(r);
+        m->recall.session = rd_u64(r);
         m->recall.term = rd_u64(r);
         m->recall.index = rd_u64(r);
         m->recall.gone = rd_u8(r);
@@ -309,6 +310,7 @@ void jmsg_write(struct buf *b, const struct jmsg *m)
         break;
     case JMSG_RECALL:
         buf_u64(b, m->recall.incarnation);
+        buf_u64(b, m->recall.session);
         buf_u64(b, m->recall.term);
         buf_u64(b, m->recall.index);
         buf_u8(b, m->recall.gone);

@@ -295,6 +295,7 @@ void jrepl_on_ack(struct journal *j, const struct jmsg *m)
     if (m->ack.ok && (peer->acked.incarnation != m->incarnation || m->term > peer->acked.term ||
                       (m->term == peer->acked.term && m->ack.index > peer->acked.index))) {
         peer->acked = (struct journal_mark){m->incarnation, m->cluster, m->term, m->ack.index}; /* A10 */
+        peer->acked_session = m->session;
     }
     p = jrepl_progress(j, m->from, m->incarnation);
     if (p == NULL) {

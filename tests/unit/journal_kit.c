@@ -196,16 +196,31 @@ void kit_restart(struct kit *k)
     restart_with(k, &load);
 }
 
+static void shortened_disk(const struct kit *k, uint64_t last, uint64_t term, struct journal_load *load)
+{
+    disk(k, load);
+    while (load->prev.index + load->n_entries > last) {
+        free((void *)(uintptr_t)load->entries[--load->n_entries].payload);
+    }
+    load->promise.term = term;
+    load->commit = load->commit < last ? load->commit : last;
+}
+
 void kit_restart_shortened(struct kit *k, uint64_t last, uint64_t term)
 {
     struct journal_load load;
 
-    disk(k, &load);
-    while (load.prev.index + load.n_entries > last) {
-        free((void *)(uintptr_t)load.entries[--load.n_entries].payload);
-    }
-    load.promise.term = term;
-    load.commit = load.commit < last ? load.commit : last;
+    shortened_disk(k, last, term, &load);
+    restart_with(k, &load);
+}
+
+void kit_restart_older(struct kit *k, uint64_t last, uint64_t term)
+{
+    struct journal_load load;
+
+    shortened_disk(k, last, term, &load);
+    load.mark.term = term;
+    load.mark.index = last;
     restart_with(k, &load);
 }
 

@@ -45,6 +45,8 @@ void kit_end(struct kit *k);
 void kit_restart(struct kit *k);
 /* The same, with a store that holds only the log up to `last`, and the promise of `term`. */
 void kit_restart_shortened(struct kit *k, uint64_t last, uint64_t term);
+/* The same, and the mark is as old as the store: an image of the disk of that time was put back. */
+void kit_restart_older(struct kit *k, uint64_t last, uint64_t term);
 void kit_load_empty(struct kit *k, uint64_t incarnation);
 
 int kit_step(struct kit *k, struct journal_event *ev);

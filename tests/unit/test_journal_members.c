@@ -307,12 +307,16 @@ static void a10_peers_remember_what_was_acknowledged(void **unused)
     m.ack.index = 1;
     kit_hear(&k, &m); /* overheard */
     kit_forget(&k);
-    kit_hello(&k, 3, 1, 0, 0); /* the same journal, with less */
+    m = kit_from(&k, 3, JMSG_HELLO, 0, 1); /* a new session of the same journal, with less */
+    m.session = 2003;
+    kit_hear(&k, &m);
     assert_true(kit_sent(&k, JMSG_RECALL, &m));
     assert_true(m.to == 3 && m.recall.incarnation == 103 && m.recall.term == 1 && m.recall.index == 1);
+    kit_restart(&k);
     kit_forget(&k);
     m = kit_from(&k, 3, JMSG_RECALL, 1, 1); /* and the one who is told judges by its own store */
     m.recall.incarnation = 101;
+    m.recall.session = k.config.session;
     m.recall.term = 1;
     m.recall.index = 1;
     kit_hear(&k, &m);
@@ -322,10 +326,62 @@ static void a10_peers_remember_what_was_acknowledged(void **unused)
     kit_hear(&k, &m);
     assert_int_equal(k.said[JOURNAL_SET_ASIDE], 0);
     m.recall.incarnation = 101;
+    m.recall.session--; /* it may be about what this session has acknowledged, after that HELLO */
+    kit_hear(&k, &m);
+    assert_int_equal(k.said[JOURNAL_SET_ASIDE], 0);
+    m.recall.session++;
     kit_hear(&k, &m);
     assert_int_equal(k.said[JOURNAL_SET_ASIDE], 1);
     jlog_fini(&l);
     kit_end(&k);
+}
+
+/*
+ * An old image of node 3's disk was put back, mark and all, so only the peers know. Meanwhile the term has
+ * moved on: node 3 hears of the new one with the RECALL, or before it. It is judged by what its store held
+ * when it began, else node 2, which lacks the committed entry 2, would win with its vote.
+ */
+static void recalled_in_a_later_term(bool heard_before)
+{
+    struct kit two, three;
+    struct jlog l;
+    struct jmsg m, recall;
+
+    kit_begin(&two, 2, 3);
+    kit_begin(&three, 3, 3);
+    kit_log(&three, &l);
+    kit_write(&l, 1, JOURNAL_OPEN, "1");
+    kit_write(&l, 1, JOURNAL_DATA, "a");
+    kit_follow(&three, 1, 1, &l, 2); /* committed by nodes 1 and 3 */
+    assert_true(kit_sent(&three, JMSG_ACK, &m) && m.ack.ok && m.ack.index == 2);
+    kit_append(&two, 1, 1, &l, 0, 1, 1);
+    kit_hear(&two, &m);
+    kit_hello(&two, 1, 2, 1, 2); /* node 1 has gone on to term 2 */
+    kit_restart_older(&three, 1, 1);
+    assert_int_equal(three.said[JOURNAL_SET_ASIDE], 0);
+    assert_true(kit_sent(&three, JMSG_HELLO, &m));
+    kit_forget(&two);
+    kit_hear(&two, &m);
+    assert_true(kit_sent(&two, JMSG_RECALL, &recall) && recall.term == 2 && recall.recall.term == 1);
+    if (heard_before) {
+        kit_hello(&three, 1, 2, 1, 2);
+    }
+    kit_hear(&three, &recall);
+    m = kit_from(&three, 2, JMSG_STAND, 0, 3);
+    m.stand.last_term = m.stand.last_index = 1;
+    kit_hear(&three, &m);
+    assert_false(kit_sent(&three, JMSG_VOTE, &m) && m.vote.granted);
+    assert_int_equal(three.said[JOURNAL_SET_ASIDE], 1);
+    jlog_fini(&l);
+    kit_end(&two);
+    kit_end(&three);
+}
+
+static void a10_a_recall_counts_in_a_later_term_too(void **unused)
+{
+    (void)unused;
+    recalled_in_a_later_term(false);
+    recalled_in_a_later_term(true);
 }
 
 static void a10_a_write_that_ends_after_the_store_was_given_up_starts_nothing(void **unused)
@@ -342,6 +398,7 @@ static void a10_a_write_that_ends_after_the_store_was_given_up_starts_nothing(vo
     kit_append(&k, 2, 1, &l, 0, 1, 0);
     m = kit_from(&k, 3, JMSG_RECALL, 1, 1);
     m.recall.incarnation = 101;
+    m.recall.session = k.config.session;
     m.recall.term = 9;
     m.recall.index = 9;
     kit_hear(&k, &m);
@@ -554,6 +611,7 @@ int main(void)
         cmocka_unit_test(a10_a_shortened_store_is_set_aside),
         cmocka_unit_test(a10_a_store_without_its_mark_is_set_aside),
         cmocka_unit_test(a10_peers_remember_what_was_acknowledged),
+        cmocka_unit_test(a10_a_recall_counts_in_a_later_term_too),
         cmocka_unit_test(a10_a_write_that_ends_after_the_store_was_given_up_starts_nothing),
         cmocka_unit_test(a10_a_journal_whose_place_was_taken_is_set_aside),
         cmocka_unit_test(a10_journals_of_different_clusters_never_merge),

@@ -60,6 +60,7 @@ static void sample(const struct kit *k, enum jmsg_type type, struct buf *b)
         break;
     case JMSG_RECALL:
         m.recall.incarnation = 20;
+        m.recall.session = 23;
         m.recall.gone = true;
         break;
     }
