@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -940,6 +941,53 @@ static void the_log_of_commits_does_not_grow(void **state)
     model_fini(m);
 }
 
+static bool fsync_breaks;
+
+/* Instead of libc's: the next one of the reserved log fails. SQLite calls fdatasync. */
+int fsync(int fd)
+{
+    struct stat st;
+
+    if (fsync_breaks && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 4 << 20) {
+        fsync_breaks = false;
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+/* A daemon that was killed leaves a log that may not be on the disk yet. When the fsync that finds that out
+ * fails, the next start would see the pages as clean, and acknowledge them (A4). */
+static void a_failed_fsync_at_the_start_voids_the_store(void **state)
+{
+    struct model *m = model_new(3);
+    struct store_port port;
+    struct store *st = open_store(&port);
+    struct journal_load l;
+    struct err err = ERR_INIT;
+    uint8_t *blob;
+    char path[PATH_MAX];
+    bool fsync_failed;
+
+    (void)state;
+    assert_int_equal(port.load(port.ctx, &l, &err), 0);
+    journal_load_fini(&l);
+    model_step(m, &blob);
+    assert_int_equal(port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err), 0);
+    store_free(st);
+    sub(path, STORE_DB "-wal");
+    assert_int_equal(truncate(path, 512 * 1024), 0); /* as it was before it was reserved */
+    st = open_store(&port);
+    fsync_breaks = true;
+    assert_int_equal(port.load(port.ctx, &l, &err), 0);
+    assert_false(fsync_breaks);
+    assert_int_equal(l.incarnation, 0);
+    assert_true(l.lost);
+    journal_load_fini(&l);
+    store_free(st);
+    model_fini(m);
+}
+
 /* SQLite's own automatic checkpoint would swallow a failed fsync; ours does not. */
 static void a_failed_checkpoint_is_told(void **state)
 {
@@ -1256,6 +1304,7 @@ int main(void)
         T(every_failed_write_is_clean),
         T(every_failed_fsync_is_told_apart),
         T(the_log_of_commits_does_not_grow),
+        T(a_failed_fsync_at_the_start_voids_the_store),
         T(a_failed_checkpoint_is_told),
         T(a_full_disk_is_told),
         T(a_kill_loses_nothing),
