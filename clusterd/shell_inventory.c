@@ -312,8 +312,7 @@ static enum obs_state reported(const struct shell *sh, const struct inventory *i
 }
 
 /* Adds what is not absent to e. *differs: the state says something else; *open: something is unknown. */
-static int gather(const struct shell *sh, const struct inventory *inv, struct event *e, bool *differs,
-                  bool *open)
+static int gather(struct shell *sh, const struct inventory *inv, struct event *e, bool *differs, bool *open)
 {
     for (unsigned i = 0; i < sh->st->vms; i++) {
         const struct vm *vm = sh->st->vm[i];
@@ -328,7 +327,9 @@ static int gather(const struct shell *sh, const struct inventory *inv, struct ev
         if (rc != 0) {
             return rc;
         }
-        if (obs == OBS_UNKNOWN) {
+        if (vm->changed > sh->inv.index && (vm->unseen & NODE_BIT(sh->cfg.self)) != 0) {
+            inventory_ask(sh, true); /* a command came in between, and its start waits for this word (C1) */
+        } else if (obs == OBS_UNKNOWN) {
             *open = true;
         } else if (obs != (c != NULL ? c->obs : OBS_ABSENT) || (vm->unseen & NODE_BIT(sh->cfg.self)) != 0) {
             *differs = true;

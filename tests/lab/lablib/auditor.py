@@ -61,7 +61,7 @@ class Qemu:
         """Whole messages that have come since the last time."""
         if self.monitor is None and not self._connect():
             return []
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # nothing more, or its QEMU has ended
             while data := self.monitor.recv(65536):
                 self.buffer += data
         *lines, self.buffer = self.buffer.split(b"\n")
@@ -143,6 +143,8 @@ class Auditor:
     def _gone(self, pid):
         qemu = self.seen.pop(pid)
         if isinstance(qemu, Qemu):
+            if qemu.monitor:
+                self.hear(qemu)  # its last words: it may have come to its end since the last sample
             qemu.close()
             self.note(time.time(), qemu, "gone")
 
