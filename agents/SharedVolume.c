@@ -28,6 +28,7 @@
 #include "mounts.h"
 #include "ocf.h"
 
+#define TAKE_MS      500
 #define STORAGE      "the volume's storage"
 #define LOCK_WAIT_MS 2000
 
@@ -352,11 +353,14 @@ static void hold(long ms)
 static int do_hold(void)
 {
     int fd, rc = open_proof(&fd), got;
+    long until = ocf_now_ms() + TAKE_MS;
 
     if (rc != OCF_SUCCESS) {
         return rc;
     }
-    got = imagelock_take(fd);
+    while ((got = imagelock_take(fd)) == 0 && ocf_now_ms() < until) {
+        (void)poll(NULL, 0, 5); /* another node that tries has it for a moment at a time */
+    }
     if (got < 0) {
         return fail_errno(OCF_ERR_GENERIC, "lock a file of", v.path);
     }
