@@ -54,6 +54,17 @@ static int apply_open(struct apply *a)
     return 0;
 }
 
+/* A13: raised only, and never beyond what this build knows: its digest would be another one. */
+static int apply_level(struct apply *a)
+{
+    if (a->e->num <= a->s->level || a->e->num > FEATURE_LEVEL) {
+        return reject(a, RC_REFUSED, "the feature level is %u, and this clusterd knows %u", a->s->level,
+                      FEATURE_LEVEL);
+    }
+    a->s->level = (unsigned)a->e->num;
+    return 0;
+}
+
 /*
  * A1: a proposal is repeated until it is seen; its (session, seq) makes it count once. Requests of a session
  * count in their order, so that a later fact never overtakes an earlier one.
@@ -91,6 +102,8 @@ static int dispatch(struct apply *a)
     switch (a->e->kind) {
     case EV_OPEN:
         return apply_open(a);
+    case EV_LEVEL:
+        return apply_level(a);
     case EV_NODE_UP:
         return apply_node_up(a);
     case EV_NODE_LOST:
@@ -155,6 +168,10 @@ void core_apply(struct state *s, const struct event *e, uint64_t term, uint64_t 
     s->time_ms = e->time_ms;
     if (e->node > NODES_MAX || e->to > NODES_MAX || e->origin > NODES_MAX) {
         (void)reject(&a, RC_BAD_INPUT, "an event names a node beyond %d", NODES_MAX);
+    } else if (event_level(e->kind) > s->level && e->kind != EV_LEVEL) {
+        (void)reject(&a, RC_REFUSED, "'%s' needs feature level %u, and the cluster has %u",
+                     event_key(e->kind), event_level(e->kind), s->level);
+        advise(&a, "it rises by itself once every node runs a version that can");
     } else if (admit(&a)) {
         (void)dispatch(&a);
     }

@@ -10,8 +10,9 @@
 static const struct {
     const char *key;
     char who;
-} kinds[] = {[EV_NONE] = {"none", 0},
-#define X(kind, key, who) [kind] = {key, who},
+    unsigned level;
+} kinds[] = {[EV_NONE] = {"none", 0, 0},
+#define X(kind, key, who, level) [kind] = {key, who, level},
              EVENT_LIST(X)
 #undef X
 };
@@ -26,6 +27,11 @@ const char *event_key(enum event_kind k)
 char event_who(enum event_kind k)
 {
     return (unsigned)k < EV_COUNT ? kinds[k].who : 0;
+}
+
+unsigned event_level(enum event_kind k)
+{
+    return (unsigned)k < EV_COUNT ? kinds[k].level : 0;
 }
 
 const char *obs_key(enum obs_state o)

@@ -7,21 +7,23 @@
 #include "common/rc.h"
 
 static const struct option_row option_table[] = {
-#define X(field, dflt, min, max, help) {#field, NULL, help, dflt, min, max, offsetof(struct options, field)},
+#define X(field, dflt, min, max, level, help)                                                                \
+    {#field, NULL, help, dflt, min, max, level, offsetof(struct options, field)},
     OPTION_NUMBERS(X)
 #undef X
-#define X(field, dflt, choices, help) {#field, choices, help, dflt, 0, 0, offsetof(struct options, field)},
+#define X(field, dflt, choices, level, help)                                                                 \
+    {#field, choices, help, dflt, 0, 0, level, offsetof(struct options, field)},
         OPTION_WORDS(X)
 #undef X
 };
 
 static const struct option_row vm_table[] = {
-#define X(field, dflt, min, max, help)                                                                       \
-    {#field, NULL, help, dflt, min, max, offsetof(struct vm_settings, field)},
+#define X(field, dflt, min, max, level, help)                                                                \
+    {#field, NULL, help, dflt, min, max, level, offsetof(struct vm_settings, field)},
     VM_NUMBERS(X)
 #undef X
-#define X(field, dflt, choices, help)                                                                        \
-    {#field, choices, help, dflt, 0, 0, offsetof(struct vm_settings, field)},
+#define X(field, dflt, choices, level, help)                                                                 \
+    {#field, choices, help, dflt, 0, 0, level, offsetof(struct vm_settings, field)},
         VM_WORDS(X)
 #undef X
 };

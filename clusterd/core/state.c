@@ -54,6 +54,7 @@ struct state *state_new(const char *cluster_name)
     struct state *s = calloc(1, sizeof *s);
 
     if (s != NULL) {
+        s->level = 1;
         text_copy(s->cluster, sizeof s->cluster, cluster_name);
         options_init(&s->opt);
     }

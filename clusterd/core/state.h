@@ -199,6 +199,7 @@ struct job {
 
 struct state {
     char cluster[NAME_SIZE];
+    unsigned level;       /* the feature level (A13): only what all members can is proposed */
     uint64_t term, index; /* of the last applied entry */
     int64_t time_ms;      /* its wall clock */
     uint32_t coordinator; /* node that opened the term */

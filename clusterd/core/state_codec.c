@@ -1,19 +1,23 @@
 /*
  * state_codec.c - the state as bytes, for snapshots and digests. One function a structure serves both
  * directions, so that writing and reading cannot drift apart.
+ *
+ * A state is written as its feature level has it (A13), and the level is the format's number: what a later
+ * level added stands behind `c->level >= N`. So a node of an older build reads what a newer one writes for as
+ * long as the level is not raised, and the digests of both are the same.
  */
 #include "core/state_edit.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define STATE_FORMAT 1
-#define COUNT_MAX    1000000u /* of any kind of object; more is damage */
+#define COUNT_MAX 1000000u /* of any kind of object; more is damage */
 
 /* Writes when w is set, else reads. */
 struct codec {
     struct buf *w;
     struct rd *r;
+    unsigned level;
 };
 
 static void c_u64(struct codec *c, uint64_t *v)
@@ -129,12 +133,20 @@ static void c_hash(struct codec *c, struct hash *h)
     c_u64(c, &h->hi);
 }
 
+/* One that the level does not have yet keeps its default. */
+static void c_option(struct codec *c, uint32_t *v, unsigned level)
+{
+    if (c->level >= level) {
+        c_u32(c, v);
+    }
+}
+
 static void c_settings(struct codec *c, struct vm_settings *set)
 {
-#define X(field, dflt, min, max, help) c_u32(c, &set->field);
+#define X(field, dflt, min, max, level, help) c_option(c, &set->field, level);
     VM_NUMBERS(X)
 #undef X
-#define X(field, dflt, choices, help) c_u32(c, &set->field);
+#define X(field, dflt, choices, level, help) c_option(c, &set->field, level);
     VM_WORDS(X)
 #undef X
     if (set->priority > PRIO_HIGH || set->migration > MIG_NONE) {
@@ -146,10 +158,10 @@ static void c_settings(struct codec *c, struct vm_settings *set)
 
 static void c_options(struct codec *c, struct options *o)
 {
-#define X(field, dflt, min, max, help) c_u32(c, &o->field);
+#define X(field, dflt, min, max, level, help) c_option(c, &o->field, level);
     OPTION_NUMBERS(X)
 #undef X
-#define X(field, dflt, choices, help) c_u32(c, &o->field);
+#define X(field, dflt, choices, level, help) c_option(c, &o->field, level);
     OPTION_WORDS(X)
 #undef X
 }
@@ -322,10 +334,10 @@ static void c_head(struct codec *c, struct state *s)
 
 void state_encode(const struct state *s, struct buf *b)
 {
-    struct codec c = {b, NULL};
+    struct codec c = {b, NULL, s->level};
     struct state head = *s; /* the codec's functions take what they may write to */
 
-    buf_u32(b, STATE_FORMAT);
+    buf_u32(b, s->level);
     c_head(&c, &head);
     buf_u32(b, s->vms);
     for (unsigned i = 0; i < s->vms; i++) {
@@ -371,6 +383,7 @@ static void read_vms(struct state *s, struct codec *c)
             c->r->bad = true;
             return;
         }
+        vm_settings_init(&vm->set); /* for what the level does not have */
         c_vm(c, vm);
         if (c->r->bad || state_vm(s, vm->name) != NULL || state_vm_by_uuid(s, vm->uuid) != NULL ||
             state_add_vm(s, vm) != 0) {
@@ -452,17 +465,23 @@ static void read_ops_and_jobs(struct state *s, struct codec *c)
 struct state *state_decode(const void *data, size_t len, struct err *err)
 {
     struct rd r;
-    struct codec c = {NULL, &r};
-    struct state *s = calloc(1, sizeof *s);
+    struct codec c = {NULL, &r, 0};
+    struct state *s = state_new("");
 
     if (s == NULL) {
         (void)err_set(err, RC_NO_MEMORY, "out of memory");
         return NULL;
     }
     rd_init(&r, data, len);
-    if (rd_u32(&r) != STATE_FORMAT) {
-        r.bad = true;
+    s->level = c.level = rd_u32(&r);
+    if (!r.bad && s->level > FEATURE_LEVEL) {
+        (void)err_set(err, RC_REFUSED, "the state is of feature level %u, and this clusterd knows %u",
+                      s->level, FEATURE_LEVEL);
+        err_hint(err, "install the newer version that the other nodes have");
+        state_free(s);
+        return NULL;
     }
+    r.bad = r.bad || s->level == 0;
     if (!r.bad) {
         c_head(&c, s);
         read_vms(s, &c);

@@ -410,6 +410,7 @@ static void the_digest_covers_every_field(void **unused)
     struct node *n = state_node(s, 2);
 
     (void)unused;
+    s->level = FEATURE_LEVEL;
     vm->claims = CLAIMS_MAX;
     FILL(n->name), FILL(n->boot), FILL(n->error);
     FLIP(s, n, struct node, FIELD(struct node, id), END(struct node, name), GAP(struct node, mode, session),
@@ -440,8 +441,8 @@ static void the_digest_covers_every_field(void **unused)
     FLIP(s, j, struct job, GAP(struct job, node, session), GAP(struct job, to, op),
          GAP(struct job, orphan, subject), END(struct job, subject), TAIL(struct job, subject));
     FILL(s->cluster);
-    FLIP(s, s, struct state, END(struct state, cluster), GAP(struct state, startup, opt),
-         FIELD(struct state, node), offsetof(struct state, vm),
+    FLIP(s, s, struct state, END(struct state, cluster), GAP(struct state, level, term),
+         GAP(struct state, startup, opt), FIELD(struct state, node), offsetof(struct state, vm),
          sizeof(struct state) - offsetof(struct state, vm));
     state_free(s);
 }
