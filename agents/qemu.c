@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -209,6 +210,44 @@ int qemu_find(const char *uuid)
         free(list);
     }
     return n;
+}
+
+/* 1 the process has that very file open, 0 it has not or has gone. */
+static int has_open(pid_t pid, const struct stat *file)
+{
+    char path[64];
+    struct dirent *de;
+    struct stat st;
+    DIR *d;
+    int found = 0;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    d = opendir(path);
+    while (d && !found && (de = readdir(d))) {
+        found = fstatat(dirfd(d), de->d_name, &st, 0) == 0 && st.st_dev == file->st_dev &&
+                st.st_ino == file->st_ino;
+    }
+    if (d) {
+        (void)closedir(d);
+    }
+    return found;
+}
+
+int qemu_with_file(const char *path, struct qemu *out)
+{
+    struct stat file;
+    struct qemu *list;
+    int n, found = 0;
+
+    if (stat(path, &file) < 0 || (n = qemu_scan(&list)) < 0) {
+        return RC_IO;
+    }
+    for (int i = 0; i < n && !found; i++) {
+        *out = list[i];
+        found = has_open(list[i].pid, &file);
+    }
+    free(list);
+    return found;
 }
 
 /* A pidfd of the VM's QEMU (its pid in *pid), -1 when it has gone, or the scan's code (below -1). */

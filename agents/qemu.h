@@ -22,6 +22,8 @@ struct qemu {
 int qemu_scan(struct qemu **out);
 /* The pid of the QEMU of that VM, 0 when there is none, or RC_IO, RC_NO_MEMORY. */
 int qemu_find(const char *uuid);
+/* The QEMU of this host that has the file open: 1 and *out, 0: none, or RC_IO, RC_NO_MEMORY. */
+int qemu_with_file(const char *path, struct qemu *out);
 /* Waits until no QEMU of that VM is left, at most `ms`. Returns 0, the pid that is still there, or a negative
  * code. */
 int qemu_wait_end(const char *uuid, long ms);

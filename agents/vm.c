@@ -188,7 +188,14 @@ int vm_refuse_other_starters(virConnectPtr conn)
 int vm_fail_locked(const char *image)
 {
     const char *disk = "a disk";
+    char holder[320] = "no QEMU of this host has it open: another host, or a dead host's lock that the file "
+                       "server still keeps";
+    struct qemu q;
 
+    if (qemu_with_file(image, &q) == 1) {
+        (void)snprintf(holder, sizeof holder, "QEMU process %d of VM '%.200s' on this host", (int)q.pid,
+                       q.name);
+    }
     for (size_t i = 0; i < vm.domain.n_disks; i++) {
         if (strcmp(vm.domain.disks[i].source, image) == 0) {
             disk = vm.domain.disks[i].target;
@@ -197,10 +204,9 @@ int vm_fail_locked(const char *image)
     ocf_say("conflict: image-lock %s", image);
     return ocf_fail(
         OCF_ERR_GENERIC,
-        "VM '%s': image lock conflict (C7): another process holds the lock of disk %s (%s), so the VM may "
-        "run elsewhere; find it by inventory on the other hosts; after a confirmed fence the dead host's "
-        "lock goes by itself, try again",
-        vm.name, disk, image);
+        "VM '%s': image lock conflict (C7): the lock of disk %s (%s) is held by another: %s; after a "
+        "confirmed fence a dead host's lock goes by itself",
+        vm.name, disk, image, holder);
 }
 
 int vm_fail_start(const char *what)

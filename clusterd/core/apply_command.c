@@ -324,7 +324,7 @@ static int vm_start_op(struct apply *a, struct vm *vm, uint32_t to)
     vm->op = o->id;
     vm->wanted = WANT_RUNNING;
     vm->wait = false;
-    vm->tries = 0;
+    vm->tries = vm->conflicts = 0;
     vm->restarts = 0;
     vm->error[0] = '\0';
     vm->changed = a->index;

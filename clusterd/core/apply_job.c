@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-#define QUICK_JOB_MS 30000u /* resume, reset, probe, mounts: seconds at most */
+#define LOCK_CONFLICTS_MAX 10     /* C7: with the pauses between them, six minutes */
+#define QUICK_JOB_MS       30000u /* resume, reset, probe, mounts: seconds at most */
 
 static uint32_t job_timeout_ms(const struct state *s, enum job_kind kind, const struct vm *vm)
 {
@@ -331,8 +332,18 @@ static void result_save(struct apply *a, struct vm *vm, const struct job *j)
 
 static void result_runs(struct vm *vm)
 {
-    vm->tries = 0;
+    vm->tries = vm->conflicts = 0;
     vm->error[0] = '\0';
+}
+
+/*
+ * C7: the lock of a host that was fenced may outlive it on a file server for a while. The launch is tried
+ * again, to a bound; it is neither the VM's failure nor this node's, any other would meet the same lock.
+ */
+static bool is_lock_conflict(const struct apply *a, const struct vm *vm, const struct job *j)
+{
+    return a->s->level >= 2 && event_get(a->e, "conflict") != NULL && vm->conflicts < LOCK_CONFLICTS_MAX &&
+           (j->kind == JOB_START || j->kind == JOB_RESTORE || j->kind == JOB_RESUME);
 }
 
 static void result_vm(struct apply *a, struct vm *vm, const struct job *j)
@@ -364,10 +375,14 @@ static void result_vm(struct apply *a, struct vm *vm, const struct job *j)
         failed = true; /* L2: it may do so for ever */
         why = "the agent did its work, yet the VM does not run";
     }
-    if (failed) {
+    text_format(text, sizeof text, "%s on node '%s': %s", job_kind_key(j->kind), a->s->node[j->node].name,
+                why);
+    if (failed && is_lock_conflict(a, vm, j)) {
+        vm->conflicts++;
+        vm->wait = true;
+        text_copy(vm->error, sizeof vm->error, text);
+    } else if (failed) {
         vm->wait = j->kind == JOB_STOP; /* not in a busy loop */
-        text_format(text, sizeof text, "%s on node '%s': %s", job_kind_key(j->kind), a->s->node[j->node].name,
-                    why);
         op_failed_try(vm, state_op(a->s, vm->op), j, text);
     } else if (a->e->obs == OBS_RUNNING && (j->kind == JOB_START || j->kind == JOB_RESUME)) {
         result_runs(vm);

@@ -356,7 +356,7 @@ static void inventory_claim(struct apply *a, struct node *n, struct vm *vm, stru
         }
     } else if (obs == OBS_RUNNING) {
         vm->owner = vm->op == 0 && vm->claims == 1 ? n->id : vm->owner;
-        vm->tries = 0;
+        vm->tries = vm->conflicts = 0;
         vm->error[0] = '\0';
     }
 }

@@ -607,7 +607,7 @@ void core_deadlines(const struct state *s, void (*cb)(void *ctx, const struct de
     for (unsigned i = 0; i < s->vms; i++) {
         if (s->vm[i]->wait) {
             cb(ctx, &(struct deadline){DL_VM, name_hash(s->vm[i]->name), s->vm[i]->changed,
-                                       backoff_ms(2000, s->vm[i]->tries, 60000)});
+                                       backoff_ms(2000, s->vm[i]->tries + s->vm[i]->conflicts, 60000)});
         }
     }
     for (unsigned i = 0; i < s->volumes; i++) {

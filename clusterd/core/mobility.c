@@ -219,6 +219,16 @@ static void launch(struct decide *d, const struct vm *vm, const struct op *o, ui
     (void)emit_job(d, vm, kind, node, why);
 }
 
+static bool conflict_waits(struct decide *d, const struct vm *vm)
+{
+    if (!vm->wait || vm->conflicts == 0) {
+        return false;
+    }
+    decide_note(d, "C7: an image lock is still held, try %u comes by itself: %s", vm->conflicts + 1,
+                vm->error);
+    return true;
+}
+
 /* No QEMU of the VM exists anywhere: choose a node. */
 static void bring_up_from_nothing(struct decide *d, const struct vm *vm, const struct op *o)
 {
@@ -234,6 +244,9 @@ static void bring_up_from_nothing(struct decide *d, const struct vm *vm, const s
     }
     if (o->cancel) {
         end_failed(d, o, "");
+        return;
+    }
+    if (conflict_waits(d, vm)) {
         return;
     }
     node = place_choose(d, vm, &p, &soon, why);
@@ -257,7 +270,7 @@ static void bring_up(struct decide *d, const struct vm *vm, const struct op *o)
         end_op(d, o, OPS_DONE, "it runs");
     } else if (vm->saved.tag != 0 && !vm->saved.consumed) {
         emit_vm(d, vm, EV_CONSUME, "C6: restored and paused; consumed before it may run (S7)");
-    } else if (o->tries < DRAIN_TRIES) {
+    } else if (o->tries < DRAIN_TRIES && (o->cancel || !conflict_waits(d, vm))) {
         (void)emit_job(d, vm, JOB_RESUME, c->node, "it is there, paused, and nowhere else");
     } else {
         end_failed(d, o, "it could not be resumed");

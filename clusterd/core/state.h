@@ -88,11 +88,12 @@ struct vm {
     unsigned claims;
     node_set unseen; /* C1: nodes that have not said yet, since it was added, whether it runs there already */
     struct saved_state saved;
-    uint64_t op;       /* running operation or 0 */
-    uint64_t job;      /* job in flight or 0 */
-    bool wait;         /* the pause before a next try runs (deadline DL_VM) */
-    uint32_t tries;    /* failed tries in a row; resets when it runs */
-    uint32_t restarts; /* restarts within the window that began at restart_since_ms */
+    uint64_t op;        /* running operation or 0 */
+    uint64_t job;       /* job in flight or 0 */
+    bool wait;          /* the pause before a next try runs (deadline DL_VM) */
+    uint32_t tries;     /* failed tries in a row; resets when it runs */
+    uint32_t conflicts; /* C7: launches in a row that an image lock of somebody else refused */
+    uint32_t restarts;  /* restarts within the window that began at restart_since_ms */
     int64_t restart_since_ms;
     uint64_t changed;      /* index of the last entry that touched it */
     char error[TEXT_SIZE]; /* last failure */

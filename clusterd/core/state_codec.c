@@ -228,6 +228,9 @@ static void c_vm(struct codec *c, struct vm *vm)
     c_i64(c, &vm->restart_since_ms);
     c_u64(c, &vm->changed);
     C_STR(c, vm->error);
+    if (c->level >= 2) {
+        c_u32(c, &vm->conflicts);
+    }
 }
 
 static void c_volume(struct codec *c, struct volume *v)

@@ -18,8 +18,9 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("top_builddir", os.getcwd())
 NORMAL = [
-    # Whether a short operation is seen running depends on the moment.
+    # Whether a short operation is seen running, or waiting for the first look at a new VM, depends on the moment.
     (re.compile(r"^.*: running \(operation \d+\)\n", re.M), ""),
+    (re.compile(r"^.*: waits: C1: node '.*' has not said yet whether it runs there already\n", re.M), ""),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "TIME"),
     (re.compile(r"\b(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\b"), "TIME"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),

@@ -144,6 +144,35 @@ static void a_second_launch_is_refused_while_a_claim_is_elsewhere(void **unused)
     state_free(s);
 }
 
+/* C7: tried again on the same node, to a bound, and neither counted against the VM nor against the node. */
+static void a_lock_conflict_is_not_the_vms_failure(void **unused)
+{
+    struct state *s = cluster();
+    struct vm *vm = state_vm(s, "web1");
+    struct event e;
+    unsigned tries = 0;
+
+    (void)unused;
+    s->level = 2;
+    for (; vm->tries == 0 && tries < 100; tries++) {
+        assert_int_equal(job(s, JOB_START, 1, 0).rc, 0);
+        event_init(&e, EV_JOB_RESULT);
+        e.id = vm->job;
+        e.node = 1;
+        e.num = 1;
+        e.obs = OBS_ABSENT;
+        event_put(&e, "conflict", "image-lock /x.img");
+        assert_int_equal(fact(s, &e, 1).rc, 0);
+        assert_int_equal(state_op(s, vm->op)->tried, vm->tries ? NODE_BIT(1) : 0);
+        assert_true(vm->wait == (vm->tries == 0));
+    }
+    assert_int_equal(tries, 11);
+    assert_int_equal(job(s, JOB_START, 1, 0).rc, 0);
+    assert_int_equal(result(s, vm->job, 1, 0, OBS_RUNNING).rc, 0);
+    assert_int_equal(vm->conflicts, 0);
+    state_free(s);
+}
+
 static void a_saved_state_has_one_life(void **unused)
 {
     struct state *s = cluster();
@@ -492,6 +521,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_second_launch_is_refused_while_a_claim_is_elsewhere),
+        cmocka_unit_test(a_lock_conflict_is_not_the_vms_failure),
         cmocka_unit_test(a_saved_state_has_one_life),
         cmocka_unit_test(a_stale_inventory_frees_nothing),
         cmocka_unit_test(only_the_fence_of_this_loss_counts),
