@@ -2,13 +2,15 @@
  * sim.h - a cluster of simulated hosts that run the production shell, journal and core in a world of faults.
  * One seed draws everything; the same seed replays exactly.
  *
- *   sim.c        options, the event queue, one seed from its beginning to its end
+ *   sim.c        one seed from its beginning to its end: drawing, the event queue
+ *   sim_range.c  options; many seeds, and what they covered
  *   sim_host.c   hosts and daemons: power, crashes between any two effects, pauses; the shell's ports
  *   sim_net.c    corosync: rings, ordered multicast, virtual synchrony, quorum notices
  *   sim_disk.c   what a host's disk holds: the store port
- *   sim_world.c  the truth: QEMU processes, memory files, disks, mounts, power; and the agents that change it
- *   sim_drive.c  the operator, and the faults
- *   sim_check.c  what must be true after every step, and in the end
+ *   sim_world.c  the truth: QEMU processes, memory files, disks, mounts, power; what agents' work does to
+ * them sim_agent.c  agents and fence agents: launch, lock, effect, answer, and how they fail sim_operator.c
+ * the operator sim_fault.c  the faults, and their end sim_check.c  what must be true after every step, and in
+ * the end
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -278,6 +280,15 @@ struct agent {
     struct buf out;
 };
 
+/* What each action is, does, and takes. */
+struct action {
+    const char *agent, *action;
+    uint64_t low_ms, high_ms;
+    bool changes; /* it is about one VM, and holds its lock */
+    void (*effect)(struct agent *a);
+};
+extern const struct action acts[ACTS];
+
 /* ----------------------------------------------------------------------------------------------------- all
  */
 
@@ -338,6 +349,7 @@ extern struct sim_options {
 } options;
 
 /* sim.c */
+void run_seed(uint64_t seed, bool traced);
 uint64_t draw(uint64_t below);                 /* 0 when below is 0 */
 uint64_t between(uint64_t low, uint64_t high); /* [low, high] */
 bool chance(unsigned permille);
@@ -389,22 +401,34 @@ struct store_port disk_port(struct host *h);
 int disk_load(void *ctx, struct journal_load *out, struct err *err);
 
 /* sim_world.c */
-struct runner_port world_port(struct host *h);
-void world_agent(uint64_t uid);
 void world_clean(struct host *h, int vm, uint64_t life);
 void world_host_died(struct host *h);
-void world_daemon_died(struct host *h);
 void world_set(int vm, int host, enum q q);
 void world_libvirt(struct host *h, bool up);
 void world_fini(void);
+void world_act(struct agent *a); /* its effect happens */
+bool world_migrate_begin(struct agent *a);
+bool world_lock_taken(const struct agent *a); /* C5's proof: somebody holds it */
 const char *q_name(enum q q);
 
-/* sim_drive.c */
+/* sim_agent.c */
+struct runner_port agent_port(struct host *h);
+void agent_step(uint64_t uid);
+void agents_host_died(struct host *h);
+void agents_daemon_died(struct host *h);
+/* Another agent is at work on the VM there. */
+bool agent_locked(int vm, int host, const struct agent *but);
+void agent_say(struct agent *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void agent_failed(struct agent *a, const char *why);
+
+/* sim_fault.c */
 void drive_init(void);
 void drive_fault(void);
-void drive_operator(void);
 void drive_heal(uint64_t number);
 void drive_liveness(void);
+
+/* sim_operator.c */
+void drive_operator(void);
 void drive_answer(uint64_t request, int rc, const struct err *err, uint64_t op);
 
 /* sim_check.c */

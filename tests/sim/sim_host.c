@@ -83,7 +83,7 @@ void daemon_start(struct host *h)
                              .snapshot_entries = sim.snapshot_entries};
     struct ports p = {.msg = {h, port_send},
                       .store = disk_port(h),
-                      .run = world_port(h),
+                      .run = agent_port(h),
                       .clock = {h, port_now, port_wall, port_random},
                       .client = {h, port_answer, port_log}};
     struct journal_load load;
@@ -129,7 +129,7 @@ void daemon_kill(struct host *h)
     h->session = 0;
     h->countdown = 0;
     h->dying = h->daemon_paused = false;
-    world_daemon_died(h);
+    agents_daemon_died(h);
     if (h->on) {
         net_leave(h);
         if (!h->broken) {
