@@ -100,6 +100,7 @@ int apply_op_end(struct apply *a)
         } else {
             vm->wait = false;
             vm->tries = 0;
+            vm->error[0] = '\0'; /* of a try before the one that went well */
         }
         if (vm->claims == 1) {
             vm->owner = vm->claim[0].node;

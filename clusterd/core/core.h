@@ -56,6 +56,7 @@ struct deadline {
     uint64_t id, n;
     uint32_t ms; /* from the moment when the coordinator first saw it in its term (W2: no absolute times) */
 };
+const char *deadline_key(enum deadline_kind k); /* grace, fence, vm, …; static storage */
 /* Calls cb for each time that the state waits for, in a fixed order. */
 void core_deadlines(const struct state *s, void (*cb)(void *ctx, const struct deadline *d), void *ctx);
 

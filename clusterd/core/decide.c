@@ -581,6 +581,15 @@ int core_decide(const struct state *s, const struct world *w, struct decisions *
 
 /* ---- deadlines ---- */
 
+const char *deadline_key(enum deadline_kind k)
+{
+    static const char *const keys[] = {
+        [DL_GRACE] = "grace",   [DL_FENCE] = "fence", [DL_VM] = "vm",
+        [DL_VOLUME] = "volume", [DL_JOB] = "job",     [DL_STARTUP] = "startup"};
+
+    return (unsigned)k < sizeof keys / sizeof keys[0] && keys[k] != NULL ? keys[k] : "unknown";
+}
+
 static uint32_t backoff_ms(uint32_t first, uint32_t tries, uint32_t max)
 {
     uint64_t ms = first;

@@ -174,6 +174,9 @@ static void describe_command(const struct state *s, const struct event *e, char 
     text_format(out, size, "%s%s%s%s%s%s%s", event_key(e->kind), e->subject[0] ? " " : "", e->subject,
                 e->node ? " " : "", e->node ? node_name(s, e->node) : "", e->to ? " to " : "",
                 e->to ? node_name(s, e->to) : "");
+    if (e->kind == EV_CMD_OP_CANCEL) {
+        text_format(out, size, "%s %llu", event_key(e->kind), (unsigned long long)e->id);
+    }
     for (unsigned i = 0; i < e->kvs && e->kind != EV_CMD_VM_ADD; i++) {
         bool secret =
             strncmp(e->kv[i].key, "param.", 6) == 0; /* a fence device's password stays out of the log */
@@ -232,6 +235,8 @@ void core_describe(const struct state *s, const struct event *e, char *out, size
     } else if (e->kind == EV_OPEN) {
         text_format(out, size, "term %llu is open, coordinator is node %u", (unsigned long long)e->num,
                     e->origin);
+    } else if (e->kind == EV_DEADLINE) {
+        text_format(out, size, "a time is over (%s)", deadline_key((enum deadline_kind)e->num));
     } else if (e->kind == EV_NODE_UP) {
         text_format(out, size, "node '%s' is up", event_get(e, "name") ? event_get(e, "name") : "?");
     } else {

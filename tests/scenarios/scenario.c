@@ -11,7 +11,7 @@
 #include "common/rc.h"
 #include "core/core.h"
 
-#define WORDS_MAX 24
+#define WORDS_MAX 32
 
 struct rig {
     FILE *corpus; /* with --corpus PREFIX: the events, as tests/fuzz/fuzz_core.c reads them */
@@ -25,7 +25,8 @@ struct rig {
     } node[NODES_MAX + 1];
     int64_t now_ms;
     unsigned vms;
-    bool hold; /* the next fact's decisions wait for the fact after it */
+    bool hold;  /* the next fact's decisions wait for the fact after it */
+    bool quiet; /* what goes well is not printed */
     struct decisions held;
 };
 
@@ -54,8 +55,13 @@ static void put(struct rig *r, struct event *e)
     r->index++;
     r->now_ms += 10;
     e->time_ms = r->now_ms;
+    core_describe(r->s, e, text, sizeof text); /* before: the job that ends is still known */
     core_apply(r->s, e, r->term, r->index, &out);
-    core_describe(r->s, e, text, sizeof text);
+    wrong = core_check(r->s);
+    if (r->quiet && out.rc == 0 && wrong == NULL) {
+        event_fini(e);
+        return;
+    }
     printf("%3llu %c %s\n", (unsigned long long)r->index, event_who(e->kind), text);
     if (e->why[0] != '\0') {
         printf("      why: %s\n", e->why);
@@ -68,7 +74,6 @@ static void put(struct rig *r, struct event *e)
     } else if (out.alarm) {
         printf("      ALARM: %s\n", out.err.msg);
     }
-    wrong = core_check(r->s);
     if (wrong != NULL) {
         printf("      BROKEN: %s\n", wrong);
     }
@@ -117,6 +122,17 @@ static void fact(struct rig *r, struct event *e, uint32_t node)
     put(r, e);
 }
 
+static uint64_t number(const char *word)
+{
+    char *end;
+    unsigned long long v = strtoull(word, &end, 10);
+
+    if (end == word || *end != '\0') {
+        die("no number", word);
+    }
+    return v;
+}
+
 static uint32_t node_id(const char *word)
 {
     long id = strtol(word + strspn(word, "node"), NULL, 10);
@@ -127,7 +143,73 @@ static uint32_t node_id(const char *word)
     return (uint32_t)id;
 }
 
-static void play_up(struct rig *r, uint32_t id, bool new_boot)
+/* A number, `op` (the operation begun last) or `job` (the job begun last). */
+static uint64_t id_named(const struct rig *r, const char *word)
+{
+    const struct state *s = r->s;
+
+    if (strcmp(word, "op") == 0 && s->ops > 0) {
+        return s->op[s->ops - 1].id;
+    }
+    if (strcmp(word, "job") == 0 && s->jobs > 0) {
+        return s->job[s->jobs - 1].id;
+    }
+    return number(word);
+}
+
+static enum job_kind job_named(const char *word)
+{
+    for (int k = JOB_NONE; k < JOB_KINDS; k++) {
+        if (strcmp(job_kind_key((enum job_kind)k), word) == 0) {
+            return (enum job_kind)k;
+        }
+    }
+    die("no job", word);
+    return JOB_NONE;
+}
+
+/* One word behind KIND. A field of the event, a flag, the subject, or a pair of its own. */
+static void event_word(const struct rig *r, struct event *e, char *word)
+{
+    char *eq = strchr(word, '='), *value = eq ? eq + 1 : NULL;
+
+    if (eq == NULL) {
+        uint32_t flag = strcmp(word, "force") == 0 ? EVF_FORCE : strcmp(word, "save") == 0 ? EVF_SAVE : 0;
+
+        e->flags |= flag;
+        if (flag == 0) {
+            snprintf(e->subject, sizeof e->subject, "%s", word);
+        }
+        return;
+    }
+    *eq = '\0';
+    if (strcmp(word, "node") == 0) {
+        e->node = node_id(value);
+    } else if (strcmp(word, "to") == 0) {
+        e->to = node_id(value);
+    } else if (strcmp(word, "id") == 0) {
+        e->id = id_named(r, value);
+    } else if (strcmp(word, "index") == 0) {
+        e->index = number(value);
+    } else if (strcmp(word, "num") == 0 || strcmp(word, "level") == 0) {
+        e->num = number(value);
+    } else if (strcmp(word, "job") == 0) {
+        e->num = job_named(value);
+    } else if (strcmp(word, "text") == 0) {
+        event_set_text(e, value);
+    } else {
+        event_put(e, word, value);
+    }
+}
+
+static void event_words(const struct rig *r, struct event *e, char **words, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        event_word(r, e, words[i]);
+    }
+}
+
+static void play_up(struct rig *r, uint32_t id, bool new_boot, char **words, unsigned n)
 {
     struct event e;
 
@@ -141,16 +223,21 @@ static void play_up(struct rig *r, uint32_t id, bool new_boot)
     r->w.ring |= NODE_BIT(id);
     event_putf(&e, "name", "node%u", id);
     event_putf(&e, "boot", "boot-%u-%u", id, r->node[id].boots);
-    event_put(&e, "memory_mib", "4096");
+    event_words(r, &e, words, n);
+    if (event_get(&e, "memory_mib") == NULL) {
+        event_put(&e, "memory_mib", "4096");
+    }
     event_put(&e, "cpus", "4");
     fact(r, &e, id);
 }
 
 /* The same session announces itself again, as after a partition. */
-static void play_back(struct rig *r, uint32_t id)
+static void play_back(struct rig *r, char **w, unsigned n)
 {
+    uint32_t id = node_id(w[0]);
     struct event e;
 
+    (void)n;
     event_init(&e, EV_NODE_UP);
     e.node = id;
     r->w.present |= NODE_BIT(id);
@@ -159,6 +246,18 @@ static void play_back(struct rig *r, uint32_t id)
     event_putf(&e, "boot", "boot-%u-%u", id, r->node[id].boots);
     event_put(&e, "memory_mib", "4096");
     fact(r, &e, id);
+}
+
+/* The node has what the cluster knows of. */
+static void inventory_same(const struct rig *r, uint32_t id, struct event *e)
+{
+    for (unsigned i = 0; i < r->s->vms; i++) {
+        const struct claim *c = vm_claim(r->s->vm[i], id);
+
+        if (c != NULL) {
+            event_put(e, r->s->vm[i]->uuid, obs_key(c->obs));
+        }
+    }
 }
 
 static void play_inventory(struct rig *r, uint32_t id, char **words, unsigned n)
@@ -170,6 +269,10 @@ static void play_inventory(struct rig *r, uint32_t id, char **words, unsigned n)
     e.index = r->index;
     e.num = r->term;
     e.flags = EVF_COMPLETE;
+    if (n > 0 && strcmp(words[0], "same") == 0) {
+        inventory_same(r, id, &e);
+        n = 0;
+    }
     for (unsigned i = 0; i < n; i++) {
         char *eq = strchr(words[i], '=');
         const struct vm *vm;
@@ -184,10 +287,12 @@ static void play_inventory(struct rig *r, uint32_t id, char **words, unsigned n)
     fact(r, &e, id);
 }
 
-static void play_open(struct rig *r, uint32_t id)
+static void play_open(struct rig *r, char **w, unsigned n)
 {
+    uint32_t id = node_id(w[0]);
     struct event e;
 
+    (void)n;
     event_init(&e, EV_OPEN);
     e.origin = id;
     e.num = ++r->term;
@@ -198,6 +303,7 @@ static void play_open(struct rig *r, uint32_t id)
 
 static void play_vm(struct rig *r, char **words, unsigned n, bool seen)
 {
+    char same[] = "same";
     struct event e;
 
     event_init(&e, EV_CMD_VM_ADD);
@@ -222,52 +328,54 @@ static void play_vm(struct rig *r, char **words, unsigned n, bool seen)
     fact(r, &e, r->w.self);
     for (uint32_t id = 1; seen && id <= NODES_MAX; id++) {
         if (r->s->node[id].state == NODE_ONLINE && (r->w.present & NODE_BIT(id)) != 0) {
-            play_inventory(r, id, NULL, 0);
+            play_inventory(r, id, (char *[]){same}, 1);
         }
     }
 }
 
-static enum event_kind command_kind(const char *word)
+static enum event_kind kind_named(const char *word, char who)
 {
     for (int k = EV_NONE + 1; k < EV_COUNT; k++) {
-        if (event_who((enum event_kind)k) == 'C' && strcmp(event_key((enum event_kind)k), word) == 0) {
+        if (event_who((enum event_kind)k) == who && strcmp(event_key((enum event_kind)k), word) == 0) {
             return (enum event_kind)k;
         }
     }
-    die("no command", word);
+    die(who == 'C' ? "no command" : who == 'F' ? "no fact" : "no decision", word);
     return EV_NONE;
 }
 
-/* do COMMAND [SUBJECT] [node=N] [to=N] [id=N] [force] [save] [KEY=VALUE…] */
+/* do COMMAND …: an operator's */
 static void play_command(struct rig *r, char **words, unsigned n)
 {
     struct event e;
 
-    event_init(&e, command_kind(words[0]));
-    for (unsigned i = 1; i < n; i++) {
-        char *eq = strchr(words[i], '=');
-
-        if (eq == NULL && strcmp(words[i], "force") == 0) {
-            e.flags |= EVF_FORCE;
-        } else if (eq == NULL && strcmp(words[i], "save") == 0) {
-            e.flags |= EVF_SAVE;
-        } else if (eq == NULL) {
-            snprintf(e.subject, sizeof e.subject, "%s", words[i]);
-        } else if (strncmp(words[i], "node=", 5) == 0) {
-            e.node = node_id(eq + 1);
-        } else if (strncmp(words[i], "to=", 3) == 0) {
-            e.to = node_id(eq + 1);
-        } else if (strncmp(words[i], "id=", 3) == 0) {
-            e.id = strtoull(eq + 1, NULL, 10);
-        } else if (strncmp(words[i], "level=", 6) == 0) {
-            e.num = strtoull(eq + 1, NULL, 10);
-        } else {
-            *eq = '\0';
-            event_put(&e, words[i], eq + 1);
-        }
-    }
+    event_init(&e, kind_named(words[0], 'C'));
+    event_words(r, &e, words + 1, n - 1);
     snprintf(e.by, sizeof e.by, "root@node%u", r->w.self);
     fact(r, &e, r->w.self);
+}
+
+/* say N FACT …: of a node about itself */
+static void play_say(struct rig *r, char **words, unsigned n)
+{
+    uint32_t id = node_id(words[0]);
+    struct event e;
+
+    event_init(&e, kind_named(words[1], 'F'));
+    e.node = id;
+    event_words(r, &e, words + 2, n - 2);
+    fact(r, &e, id);
+}
+
+/* propose DECISION …: what core_decide would not, or what it decided before it knew better */
+static void play_propose(struct rig *r, char **words, unsigned n)
+{
+    struct event e;
+
+    event_init(&e, kind_named(words[0], 'D'));
+    e.origin = r->w.self;
+    event_words(r, &e, words + 1, n - 1);
+    put(r, &e);
 }
 
 static void end_job(struct rig *r, const struct job *j, uint64_t code, enum obs_state obs, const char *text)
@@ -292,22 +400,36 @@ static void end_job(struct rig *r, const struct job *j, uint64_t code, enum obs_
     fact(r, &e, node);
 }
 
-/* end KIND [SUBJECT] CODE OBS [reason…] */
+/* end KIND [SUBJECT] [node=N] CODE OBS [reason…] */
 static void play_end(struct rig *r, char **words, unsigned n)
 {
-    const char *subject = n > 3 && (words[1][0] < '0' || words[1][0] > '9') ? words[1] : NULL;
+    enum job_kind kind = job_named(words[0]);
+    const char *subject = NULL;
+    char reason[512] = "";
+    uint32_t node = 0;
+    unsigned at = 1;
 
-    if (n < 3) {
+    for (; at < n && (words[at][0] < '0' || words[at][0] > '9'); at++) {
+        if (strncmp(words[at], "node=", 5) == 0) {
+            node = node_id(words[at] + 5);
+        } else {
+            subject = words[at];
+        }
+    }
+    if (at + 2 > n) {
         die("end needs KIND [SUBJECT] CODE OBS, not", words[0]);
+    }
+    for (unsigned i = at + 2; i < n; i++) {
+        size_t len = strlen(reason);
+
+        snprintf(reason + len, sizeof reason - len, "%s%s", len ? " " : "", words[i]);
     }
     for (unsigned i = 0; i < r->s->jobs; i++) {
         const struct job *j = &r->s->job[i];
-        unsigned at = subject != NULL ? 2 : 1;
 
-        if (strcmp(job_kind_key(j->kind), words[0]) == 0 &&
-            (subject == NULL || strcmp(j->subject, subject) == 0)) {
-            end_job(r, j, strtoull(words[at], NULL, 10), obs_from_key(words[at + 1]),
-                    n > at + 2 ? words[at + 2] : NULL);
+        if (j->kind == kind && (subject == NULL || strcmp(j->subject, subject) == 0) &&
+            (node == 0 || j->node == node)) {
+            end_job(r, j, number(words[at]), obs_from_key(words[at + 1]), reason[0] ? reason : NULL);
             return;
         }
     }
@@ -342,8 +464,9 @@ static enum obs_state good_end(enum job_kind k)
     return OBS_UNKNOWN;
 }
 
-static void play_well(struct rig *r)
+static void play_well(struct rig *r, char **w, unsigned n)
 {
+    (void)w, (void)n;
     for (int i = 0; i < 1000 && r->s->jobs > 0; i++) {
         const struct job *j = &r->s->job[0];
 
@@ -352,37 +475,47 @@ static void play_well(struct rig *r)
     }
 }
 
+struct wanted_deadline {
+    int kind; /* 0: any */
+    struct deadline first;
+};
+
 static void fire(void *ctx, const struct deadline *d)
 {
-    struct deadline *first = ctx;
+    struct wanted_deadline *w = ctx;
 
-    if (first->ms == 0) {
-        *first = *d;
+    if (w->first.kind == 0 && (w->kind == 0 || w->kind == (int)d->kind)) {
+        w->first = *d;
     }
 }
 
-static void play_deadline(struct rig *r)
+/* deadline [KIND] */
+static void play_deadline(struct rig *r, char **words, unsigned n)
 {
-    struct deadline d = {0};
+    struct wanted_deadline w = {0, {0}};
     struct event e;
 
-    core_deadlines(r->s, fire, &d);
-    if (d.ms == 0) {
-        die("nothing waits", "");
+    for (int k = DL_GRACE; n > 0 && k <= DL_STARTUP; k++) {
+        w.kind = strcmp(words[0], deadline_key((enum deadline_kind)k)) == 0 ? k : w.kind;
     }
-    printf("      after %u ms\n", d.ms);
+    core_deadlines(r->s, fire, &w);
+    if (w.first.kind == 0 || (n > 0 && w.kind == 0)) {
+        die("nothing waits so:", n > 0 ? words[0] : "");
+    }
+    printf("      after %u ms (%s)\n", w.first.ms, deadline_key(w.first.kind));
     event_init(&e, EV_DEADLINE);
     e.origin = r->w.self;
-    e.num = d.kind;
-    e.id = d.id;
-    e.index = d.n;
+    e.num = w.first.kind;
+    e.id = w.first.id;
+    e.index = w.first.n;
     put(r, &e);
 }
 
-static void show(const struct rig *r)
+static void show(struct rig *r, char **w, unsigned n)
 {
     const struct state *s = r->s;
 
+    (void)w, (void)n;
     for (uint32_t id = 1; id <= NODES_MAX; id++) {
         if (s->node[id].id != 0) {
             printf("    node %-8s %s, %s\n", s->node[id].name, node_state_key(s, &s->node[id]),
@@ -396,6 +529,14 @@ static void show(const struct rig *r)
                vm_where(s, vm), vm_wanted_key(vm->wanted), vm->owner, vm->error[0] ? ", error: " : "",
                vm->error);
     }
+    for (unsigned i = 0; i < s->volumes; i++) {
+        const struct volume *v = s->volume[i];
+
+        if (v->removing || v->error[0] != '\0') {
+            printf("    volume %-6s %s%s%s\n", v->name, v->removing ? "goes" : "",
+                   v->error[0] ? "error: " : "", v->error);
+        }
+    }
     for (unsigned i = 0; i < s->ops; i++) {
         const struct op *o = &s->op[i];
 
@@ -406,12 +547,13 @@ static void show(const struct rig *r)
     }
 }
 
-static void explain(const struct rig *r, char **words)
+static void explain(struct rig *r, char **words, unsigned words_n)
 {
     struct buf b = BUF_INIT;
     int rc = strcmp(words[0], "vm") == 0 ? core_explain_vm(r->s, &r->w, words[1], &b)
                                          : core_explain_node(r->s, &r->w, words[1], &b);
 
+    (void)words_n;
     if (rc != 0) {
         die("nothing to explain:", words[1]);
     }
@@ -453,82 +595,146 @@ static void play_power(struct rig *r, char **w, unsigned n)
     }
 }
 
-static void play(struct rig *r, char **w, unsigned n)
+static void play_gone(struct rig *r, char **w, unsigned n)
 {
-    if (strcmp(w[0], "hold") == 0) {
-        r->hold = true;
-        return;
-    } else if (strcmp(w[0], "power") == 0) {
-        play_power(r, w + 1, n - 1);
-        return;
-    } else if (strcmp(w[0], "up") == 0) {
-        play_up(r, node_id(w[1]), true);
-    } else if (strcmp(w[0], "restart") == 0) {
-        play_up(r, node_id(w[1]), false);
-    } else if (strcmp(w[0], "back") == 0) {
-        play_back(r, node_id(w[1]));
-    } else if (strcmp(w[0], "inventory") == 0) {
-        play_inventory(r, node_id(w[1]), w + 2, n - 2);
-    } else if (strcmp(w[0], "open") == 0) {
-        play_open(r, node_id(w[1]));
-    } else if (strcmp(w[0], "gone") == 0) {
-        r->w.present &= ~NODE_BIT(node_id(w[1]));
-        r->w.ring &= n > 2 ? r->w.ring : ~NODE_BIT(node_id(w[1]));
-    } else if (strcmp(w[0], "vm") == 0) {
-        play_vm(r, w + 1, n - 1, true);
-    } else if (strcmp(w[0], "add") == 0) {
-        play_vm(r, w + 1, n - 1, false);
-    } else if (strcmp(w[0], "do") == 0) {
-        play_command(r, w + 1, n - 1);
-    } else if (strcmp(w[0], "end") == 0) {
-        play_end(r, w + 1, n - 1);
-    } else if (strcmp(w[0], "well") == 0) {
-        play_well(r);
-    } else if (strcmp(w[0], "deadline") == 0) {
-        play_deadline(r);
-    } else if (strcmp(w[0], "show") == 0) {
-        show(r);
-    } else if (strcmp(w[0], "explain") == 0 && n == 3) {
-        explain(r, w + 1);
-    } else {
-        die("no such fact:", w[0]);
+    node_set bit = NODE_BIT(node_id(w[0]));
+
+    r->w.present &= ~bit;
+    r->w.ring &= n > 1 ? r->w.ring : ~bit;
+}
+
+static void verb_up(struct rig *r, char **w, unsigned n)
+{
+    play_up(r, node_id(w[0]), true, w + 1, n - 1);
+}
+
+static void verb_restart(struct rig *r, char **w, unsigned n)
+{
+    play_up(r, node_id(w[0]), false, w + 1, n - 1);
+}
+
+static void verb_inventory(struct rig *r, char **w, unsigned n)
+{
+    play_inventory(r, node_id(w[0]), w + 1, n - 1);
+}
+
+static void verb_vm(struct rig *r, char **w, unsigned n)
+{
+    play_vm(r, w, n, true);
+}
+
+static void verb_add(struct rig *r, char **w, unsigned n)
+{
+    play_vm(r, w, n, false);
+}
+
+static void play_line(struct rig *r, char *text);
+
+/* runs NAME N [KEY=VALUE…]: it was added, and started on node N; not printed. */
+static void verb_runs(struct rig *r, char **w, unsigned n)
+{
+    char start[160], well[] = "quietly well", *add[WORDS_MAX];
+
+    add[0] = w[0];
+    for (unsigned i = 2; i < n; i++) {
+        add[i - 1] = w[i];
     }
+    r->quiet = true;
+    play_vm(r, add, n - 1, true);
     settle(r);
-    reload(r);
+    snprintf(start, sizeof start, "quietly do vm-start %s to=%s", w[0], w[1]);
+    play_line(r, start);
+    play_line(r, well);
+}
+
+static void verb_hold(struct rig *r, char **w, unsigned n)
+{
+    (void)w, (void)n;
+    r->hold = true;
+}
+
+static void verb_wait(struct rig *r, char **w, unsigned n)
+{
+    (void)n;
+    r->now_ms += (int64_t)number(w[0]);
+}
+
+static const struct verb {
+    const char *name;
+    unsigned words; /* at least so many behind it */
+    void (*play)(struct rig *r, char **w, unsigned n);
+    bool waits; /* nobody decides after it */
+} verbs[] = {
+    {"hold", 0, verb_hold, true},
+    {"wait", 1, verb_wait, true},
+    {"power", 1, play_power, true},
+    {"up", 1, verb_up, false},
+    {"restart", 1, verb_restart, false},
+    {"back", 1, play_back, false},
+    {"inventory", 1, verb_inventory, false},
+    {"open", 1, play_open, false},
+    {"gone", 1, play_gone, false},
+    {"vm", 1, verb_vm, false},
+    {"add", 1, verb_add, false},
+    {"runs", 2, verb_runs, false},
+    {"do", 1, play_command, false},
+    {"say", 2, play_say, false},
+    {"propose", 1, play_propose, false},
+    {"end", 3, play_end, false},
+    {"well", 0, play_well, false},
+    {"deadline", 0, play_deadline, false},
+    {"show", 0, show, false},
+    {"explain", 2, explain, false},
+};
+
+static void play_line(struct rig *r, char *text)
+{
+    char *w[WORDS_MAX] = {text}, *save = NULL;
+    const struct verb *v = NULL;
+    unsigned n = 0, at;
+
+    for (char *t = strtok_r(text, " ", &save); t != NULL && n < WORDS_MAX; t = strtok_r(NULL, " ", &save)) {
+        w[n++] = t;
+    }
+    at = strcmp(w[0], "quietly") == 0 && n > 1;
+    for (unsigned i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        v = strcmp(verbs[i].name, w[at]) == 0 ? &verbs[i] : v;
+    }
+    if (v == NULL || n < at + 1 + v->words) {
+        die("no such fact, or too few words:", w[at]);
+    }
+    r->quiet = at != 0;
+    v->play(r, w + at + 1, n - at - 1);
+    if (!v->waits) {
+        settle(r);
+        reload(r);
+    }
+    r->quiet = false;
 }
 
 /* "three": three nodes, a volume, a fence device each, all online. */
 static void prelude(struct rig *r)
 {
-    static const char *const lines[] = {"open 1",
-                                        "up 1",
-                                        "up 2",
-                                        "up 3",
-                                        "inventory 1",
-                                        "inventory 2",
-                                        "inventory 3",
-                                        "do volume-add vol1 type=directory source=/srv/vol1",
-                                        "well",
-                                        "do fence-add ipmi1 agent=fence_ipmilan nodes=1",
-                                        "do fence-add ipmi2 agent=fence_ipmilan nodes=2",
-                                        "do fence-add ipmi3 agent=fence_ipmilan nodes=3",
+    static const char *const lines[] = {"quietly open 1",
+                                        "quietly up 1",
+                                        "quietly up 2",
+                                        "quietly up 3",
+                                        "quietly inventory 1",
+                                        "quietly inventory 2",
+                                        "quietly inventory 3",
+                                        "quietly do volume-add vol1 type=directory source=/srv/vol1",
+                                        "quietly well",
+                                        "quietly do fence-add ipmi1 agent=fence_ipmilan nodes=1",
+                                        "quietly do fence-add ipmi2 agent=fence_ipmilan nodes=2",
+                                        "quietly do fence-add ipmi3 agent=fence_ipmilan nodes=3",
                                         NULL};
-    FILE *real = stdout;
 
-    stdout = fopen("/dev/null", "w");
     for (unsigned i = 0; lines[i] != NULL; i++) {
-        char text[128], *w[WORDS_MAX], *save = NULL;
-        unsigned n = 0;
+        char text[128];
 
         snprintf(text, sizeof text, "%s", lines[i]);
-        for (char *t = strtok_r(text, " ", &save); t != NULL && n < WORDS_MAX;
-             t = strtok_r(NULL, " ", &save)) {
-            w[n++] = t;
-        }
-        play(r, w, n);
+        play_line(r, text);
     }
-    fclose(stdout);
-    stdout = real;
     printf("--- three nodes, one volume, a fence device each\n");
 }
 
@@ -551,23 +757,16 @@ int main(int argc, char **argv)
         fputc(1, r.corpus);
     }
     while (fgets(text, sizeof text, f) != NULL) {
-        char *w[WORDS_MAX], *save = NULL;
-        unsigned n = 0;
-
         text[strcspn(text, "\n")] = '\0';
         if (text[0] == '#' || text[0] == '\0') {
             puts(text);
             continue;
         }
         printf("> %s\n", text);
-        for (char *t = strtok_r(text, " ", &save); t != NULL && n < WORDS_MAX;
-             t = strtok_r(NULL, " ", &save)) {
-            w[n++] = t;
-        }
-        if (strcmp(w[0], "three") == 0) {
+        if (strcmp(text, "three") == 0) {
             prelude(&r);
         } else {
-            play(&r, w, n);
+            play_line(&r, text);
         }
     }
     fclose(f);
