@@ -1,5 +1,6 @@
 #include "adapters/db.h"
 
+#include "common/mutant.h"
 #include "common/rc.h"
 
 #include <errno.h>
@@ -151,6 +152,17 @@ static int create(struct db *db)
     return code;
 }
 
+/* A4: after a failed fsync the next look at the file may show as stored what never reached the disk. */
+static int open_failed(const struct db *db, int code, const char *what, struct err *err)
+{
+    int rc = db_fail(db, code, what, err);
+
+    if (db->kind->durable && db_is_fsync(code) && !MUTANT(accept_failed_creation)) {
+        rc = err->rc = RC_CORRUPT;
+    }
+    return rc;
+}
+
 /* Whose file it is, and of which format; creates the tables of an empty one. */
 static int check_format(struct db *db, struct err *err)
 {
@@ -165,7 +177,8 @@ static int check_format(struct db *db, struct err *err)
     }
     if (code == SQLITE_OK && id == 0 && format == 0 && tables == 0) {
         code = set_pragmas(db);
-        return code != SQLITE_OK || (code = create(db)) != SQLITE_OK ? db_fail(db, code, "creating", err) : 0;
+        code = code == SQLITE_OK ? create(db) : code;
+        return code == SQLITE_OK ? 0 : open_failed(db, code, "creating", err);
     }
     if (code != SQLITE_OK) {
         return db_fail(db, code, "reading", err);
@@ -181,7 +194,7 @@ static int check_format(struct db *db, struct err *err)
         return RC_REFUSED;
     }
     code = set_pragmas(db);
-    return code == SQLITE_OK ? 0 : db_fail(db, code, "opening", err);
+    return code == SQLITE_OK ? 0 : open_failed(db, code, "opening", err);
 }
 
 static int check_content(struct db *db, struct err *err)

@@ -170,14 +170,15 @@ void jelect_view(struct journal *j, const struct journal_event *event)
 }
 
 /* Coordinator: the place of this incarnation was given to another one, and that is committed (A10). */
-static bool is_gone(const struct journal *j, uint32_t node, uint64_t incarnation)
+static bool is_gone(struct journal *j, uint32_t node, uint64_t incarnation)
 {
     const struct journal_members *committed = &j->members;
     const struct journal_member *member;
     struct journal_members before;
 
-    if (j->role != JOURNAL_LEADER || j->commit < j->open_index) {
-        return false;
+    if (j->role != JOURNAL_LEADER || j->commit < j->open_index ||
+        jrepl_progress(j, node, incarnation) != NULL) {
+        return false; /* a change that brings it in is under way */
     }
     if (j->members_index > j->commit) {
         (void)jvoters_at(j, j->commit, &before);
@@ -187,17 +188,31 @@ static bool is_gone(const struct journal *j, uint32_t node, uint64_t incarnation
     return member != NULL && member->incarnation != incarnation;
 }
 
-void jelect_recall(struct journal *j, const struct jmsg *m, struct jpeer *p)
+void jelect_note(struct jpeer *p, const struct jmsg *m, uint64_t index)
 {
-    /* Within a session its own memory tells (journal_load), and what is acknowledged only grows. */
-    bool shorter =
-        m->type == JMSG_HELLO && p->acked.incarnation == m->incarnation && p->acked_session != m->session &&
-        (m->term < p->acked.term || (m->term == p->acked.term && m->hello.last_index < p->acked.index));
-    bool gone = is_gone(j, m->from, m->incarnation);
+    if (p->acked.incarnation != m->incarnation || m->term > p->acked.term ||
+        (m->term == p->acked.term && index > p->acked.index)) {
+        p->acked = (struct journal_mark){m->incarnation, m->cluster, m->term, index};
+        p->acked_session = m->session;
+    }
+}
+
+bool jelect_recall(struct journal *j, const struct jmsg *m)
+{
+    struct jpeer *p = journal_peer(j, m->from);
+    bool shorter, gone;
     struct jmsg out;
 
+    if (p == NULL) {
+        return false;
+    }
+    /* Within a session its own memory tells (journal_load), and what is acknowledged only grows. */
+    shorter =
+        p->acked.incarnation == m->incarnation && p->acked_session != m->session &&
+        (m->held_term < p->acked.term || (m->held_term == p->acked.term && m->held_index < p->acked.index));
+    gone = is_gone(j, m->from, m->incarnation);
     if ((!shorter && !gone) || p->recall_ms > j->now_ms) {
-        return;
+        return shorter;
     }
     p->recall_ms = j->now_ms + j->config.heartbeat_ms;
     journal_message_init(j, &out, JMSG_RECALL, m->from);
@@ -207,6 +222,7 @@ void jelect_recall(struct journal *j, const struct jmsg *m, struct jpeer *p)
     out.recall.index = shorter ? p->acked.index : 0;
     out.recall.gone = gone;
     journal_send(j, &out);
+    return shorter;
 }
 
 void jelect_on_hello(struct journal *j, const struct jmsg *m)
@@ -237,8 +253,6 @@ void jelect_on_hello(struct journal *j, const struct jmsg *m)
     } else if (p->empty) {
         jsnap_send_bootstrap(j, m->from);
         j->members_due = true;
-    } else {
-        jelect_recall(j, m, p);
     }
     if (j->role == JOURNAL_LEADER && (p->searching || p->empty)) {
         struct jprogress *progress = jrepl_progress(j, m->from, m->incarnation);
@@ -253,7 +267,12 @@ void jelect_on_hello(struct journal *j, const struct jmsg *m)
 
 void jelect_on_stand(struct journal *j, const struct jmsg *m)
 {
+    struct jpeer *p = journal_peer(j, m->from);
     struct jmsg out;
+
+    if (p != NULL) {
+        jelect_note(p, m, 0); /* its promise to itself */
+    }
 
     if (m->term == j->promise.term && j->role == JOURNAL_SEARCH && j->promise.node == 0 &&
         compare_log(m->stand.last_term, m->stand.last_index, &j->log) >= 0) {
@@ -295,9 +314,13 @@ static void count_votes(struct journal *j)
 void jelect_on_vote(struct journal *j, const struct jmsg *m)
 {
     struct jprogress *p = jrepl_progress(j, m->from, m->incarnation);
+    struct jpeer *peer = journal_peer(j, m->from);
 
-    if (j->role == JOURNAL_CANDIDATE && m->term == j->promise.term && m->vote.granted && p != NULL &&
-        m->vote.incarnation == j->incarnation) {
+    if (peer != NULL && m->vote.granted) {
+        jelect_note(peer, m, 0);
+    }
+    if (j->role == JOURNAL_CANDIDATE && m->to == j->config.node && m->term == j->promise.term &&
+        m->vote.granted && p != NULL && m->vote.incarnation == j->incarnation) {
         p->granted = true;
         count_votes(j);
     }

@@ -65,6 +65,7 @@ struct jmsg {
     struct journal_uuid cluster;
     uint32_t from, to;                   /* to 0: everybody */
     uint64_t incarnation, session, term; /* the sender's */
+    uint64_t held_term, held_index;      /* A10: what its store held when its session began */
     union {
         struct {
             uint64_t last_term, last_index;
@@ -107,7 +108,7 @@ struct jmsg {
         } snapshot_ack;
         struct {
             uint64_t incarnation; /* of the addressee */
-            uint64_t session;     /* its HELLO's, that is answered */
+            uint64_t session;     /* of the message that is answered */
             uint64_t term, index; /* it acknowledged this in another session */
             bool gone;            /* its place was given to another incarnation, committed */
         } recall;
@@ -120,7 +121,7 @@ bool jmsg_parse(struct jmsg *m, const void *data, size_t len);
 void jmsg_entry(struct rd *r, struct journal_entry *e);
 /* Bytes that an entry takes in an APPEND; and those of an APPEND without entries. */
 size_t jmsg_entry_size(const struct journal_entry *e);
-#define JMSG_APPEND_SIZE 116
+#define JMSG_APPEND_SIZE 132
 /* Writes a message but for the entries and data of APPEND and SNAPSHOT, which the caller adds (and, for
  * APPEND, their number is m->append.n). */
 void jmsg_write(struct buf *b, const struct jmsg *m);
@@ -136,7 +137,7 @@ struct jpeer {
     uint64_t hello_ms; /* when its last HELLO came; 0: none in this view */
     bool empty, searching, willing, lost;
     uint64_t last_term, last_index, configured;
-    struct journal_mark acked; /* the most that it was heard to acknowledge (A10), … */
+    struct journal_mark acked; /* the most that it was heard to promise and acknowledge (A10), … */
     uint64_t acked_session;    /* … and in which session */
     uint64_t recall_ms;        /* do not RECALL it again before */
     bool alarmed;              /* its committed history differs from ours: said once */
@@ -317,9 +318,11 @@ void jelect_hello(struct journal *j);
 void jelect_on_hello(struct journal *j, const struct jmsg *m);
 void jelect_on_stand(struct journal *j, const struct jmsg *m);
 void jelect_on_vote(struct journal *j, const struct jmsg *m);
-/* A10: tells a node that it acknowledged more than it says it has (it judges by its own store), or that its
- * place is another's. */
-void jelect_recall(struct journal *j, const struct jmsg *m, struct jpeer *p);
+/* A10: remembers what a node has promised (its message's term) and acknowledged in that term. */
+void jelect_note(struct jpeer *p, const struct jmsg *m, uint64_t index);
+/* A10: tells a node that its store held less than it had acknowledged (it judges by its own store), or that
+ * its place is another's. True for the former: nothing that it says may count. */
+bool jelect_recall(struct journal *j, const struct jmsg *m);
 void jelect_on_recall(struct journal *j, const struct jmsg *m);
 void jelect_timers(struct journal *j);
 /* Sends what had to wait for the disk; counts one's own vote. */

@@ -73,6 +73,8 @@ void journal_message_init(const struct journal *j, struct jmsg *m, enum jmsg_typ
     m->incarnation = j->incarnation;
     m->session = j->config.session;
     m->term = j->promise.term;
+    m->held_term = j->held.term;
+    m->held_index = j->held.last;
 }
 
 struct buf *journal_send(struct journal *j, const struct jmsg *m)
@@ -385,9 +387,7 @@ static void dispatch(struct journal *j, const struct jmsg *m)
         jelect_on_stand(j, m);
         break;
     case JMSG_VOTE:
-        if (m->to == j->config.node) {
-            jelect_on_vote(j, m);
-        }
+        jelect_on_vote(j, m);
         break;
     case JMSG_APPEND:
         jrepl_on_append(j, m);
@@ -436,7 +436,8 @@ static void on_message(struct journal *j, const struct journal_event *event)
     if (m.term > j->promise.term) {
         jelect_adopt(j, m.term);
     }
-    if (!old_term(j, &m)) {
+    /* A HELLO promises nothing, and says what its sender is. */
+    if ((!jelect_recall(j, &m) || m.type == JMSG_HELLO) && !old_term(j, &m)) {
         dispatch(j, &m);
     }
 }

@@ -292,15 +292,10 @@ void jrepl_on_ack(struct journal *j, const struct jmsg *m)
     if (peer == NULL) {
         return;
     }
-    if (m->ack.ok && (peer->acked.incarnation != m->incarnation || m->term > peer->acked.term ||
-                      (m->term == peer->acked.term && m->ack.index > peer->acked.index))) {
-        peer->acked = (struct journal_mark){m->incarnation, m->cluster, m->term, m->ack.index}; /* A10 */
-        peer->acked_session = m->session;
+    if (m->ack.ok) {
+        jelect_note(peer, m, m->ack.index);
     }
     p = jrepl_progress(j, m->from, m->incarnation);
-    if (p == NULL) {
-        jelect_recall(j, m, peer);
-    }
     if (j->role != JOURNAL_LEADER || m->to != j->config.node || m->term != j->promise.term || p == NULL ||
         m->ack.stamp > j->now_ms || (m->ack.ok && m->ack.index > jlog_last(&j->log))) {
         return;

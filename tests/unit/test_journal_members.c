@@ -384,6 +384,98 @@ static void a10_a_recall_counts_in_a_later_term_too(void **unused)
     recalled_in_a_later_term(true);
 }
 
+/*
+ * A whole disk was put back and the HELLOs of the new session are lost, so the term that they carried is past
+ * when somebody hears of it. What the store held then stands in every message of the session.
+ */
+static void a10_any_message_tells_what_the_store_held(void **unused)
+{
+    static const enum jmsg_type types[] = {JMSG_HELLO, JMSG_STAND, JMSG_VOTE, JMSG_ACK};
+    struct kit k;
+    struct jmsg m;
+
+    (void)unused;
+    for (size_t i = 0; i < 2 * (sizeof types / sizeof types[0]); i++) {
+        bool voted = i % 2; /* it had promised a term, and acknowledged nothing in it */
+        uint64_t term;
+
+        kit_begin(&k, 1, 3);
+        kit_elect(&k, true);
+        term = k.j->promise.term;
+        if (voted) {
+            term++;
+            m = kit_from(&k, 3, JMSG_VOTE, 2, term);
+            m.vote.incarnation = 102;
+            m.vote.granted = true;
+            kit_hear(&k, &m);
+        }
+        kit_forget(&k);
+        m = kit_from(&k, 3, types[i / 2], 1, term + 1);
+        m.session = 2003;
+        m.held_term = term;
+        m.held_index = voted ? 0 : 1;
+        m.vote.incarnation = types[i / 2] == JMSG_VOTE ? 101 : m.vote.incarnation;
+        kit_hear(&k, &m);
+        assert_false(kit_sent(&k, JMSG_RECALL, &m)); /* it has all of it */
+        m = kit_from(&k, 3, types[i / 2], 1, term + 2);
+        m.session = 3003;
+        m.held_term = voted ? term - 1 : term;
+        m.held_index = 0;
+        kit_wait(&k, 200);
+        kit_hear(&k, &m);
+        assert_true(kit_sent(&k, JMSG_RECALL, &m));
+        assert_true(m.recall.session == 3003 && m.recall.incarnation == 103 && !m.recall.gone);
+        kit_end(&k);
+    }
+}
+
+/* The candidate misses the HELLOs too: the amnesiac's vote does not make it coordinator, nor an ACK commit.
+ */
+static void a10_the_vote_and_the_word_of_an_amnesiac_do_not_count(void **unused)
+{
+    struct kit k;
+    struct jmsg m;
+    uint64_t term;
+
+    (void)unused;
+    kit_begin(&k, 1, 3);
+    kit_elect(&k, true);
+    kit_propose(&k, "a");
+    kit_ack(&k, 3, 1, 2);
+    assert_int_equal(k.commit, 2);
+    kit_propose(&k, "b");
+    m = kit_from(&k, 3, JMSG_ACK, 1, 1);
+    m.session = 2003;
+    m.held_term = 1;
+    m.held_index = 1;
+    m.ack.ok = true;
+    m.ack.index = 3;
+    m.ack.stamp = k.now;
+    kit_hear(&k, &m);
+    assert_int_equal(k.commit, 2);
+    kit_view(&k, true, 1, 1);
+    kit_view(&k, true, 3, 1, 2, 3);
+    kit_hello(&k, 2, 1, 1, 1);
+    kit_wait(&k, 1000);
+    if (k.j->role == JOURNAL_SEARCH) {
+        kit_hello(&k, 2, k.j->promise.term, 1, 1);
+        kit_wait(&k, 300);
+    }
+    assert_int_equal(k.j->role, JOURNAL_CANDIDATE);
+    term = k.j->promise.term;
+    m = kit_from(&k, 3, JMSG_VOTE, 1, term);
+    m.session = 2003;
+    m.held_term = 1;
+    m.held_index = 1;
+    m.vote.incarnation = 101;
+    m.vote.granted = true;
+    kit_hear(&k, &m);
+    assert_int_equal(k.j->role, JOURNAL_CANDIDATE);
+    kit_vote(&k, 2, term, true);
+    assert_true(journal_is_coordinator(k.j));
+    kit_end(&k);
+}
+
 static void a10_a_write_that_ends_after_the_store_was_given_up_starts_nothing(void **unused)
 {
     struct kit k;
@@ -612,6 +704,8 @@ int main(void)
         cmocka_unit_test(a10_a_store_without_its_mark_is_set_aside),
         cmocka_unit_test(a10_peers_remember_what_was_acknowledged),
         cmocka_unit_test(a10_a_recall_counts_in_a_later_term_too),
+        cmocka_unit_test(a10_any_message_tells_what_the_store_held),
+        cmocka_unit_test(a10_the_vote_and_the_word_of_an_amnesiac_do_not_count),
         cmocka_unit_test(a10_a_write_that_ends_after_the_store_was_given_up_starts_nothing),
         cmocka_unit_test(a10_a_journal_whose_place_was_taken_is_set_aside),
         cmocka_unit_test(a10_journals_of_different_clusters_never_merge),

@@ -988,6 +988,44 @@ static void a_failed_fsync_at_the_start_voids_the_store(void **state)
     model_fini(m);
 }
 
+/* The same while the database is first created: whichever of its fsyncs fails, the file is not used. */
+static void a_failed_fsync_of_the_creation_voids_the_store(void **state)
+{
+    struct store_port port;
+    struct store *st;
+    struct journal_load l;
+    struct err err = ERR_INIT;
+    char path[PATH_MAX];
+    int n = 0;
+    bool reached;
+
+    (void)state;
+    shim_on();
+    do {
+        st = open_store(&port);
+        assert_int_equal(port.load(port.ctx, &l, &err), 0); /* the trail's own files are made here */
+        assert_false(l.lost);
+        journal_load_fini(&l);
+        sub(path, STORE_DB);
+        assert_int_equal(unlink(path), 0);
+        sub(path, STORE_DB "-wal");
+        (void)unlink(path);
+        shim_sync_only = true;
+        shim_countdown = n++;
+        assert_int_equal(port.load(port.ctx, &l, &err), 0);
+        reached = shim_countdown < 0;
+        shim_countdown = -1;
+        assert_int_equal(l.incarnation, 0);
+        assert_int_equal(l.lost, reached);
+        journal_load_fini(&l);
+        store_free(st);
+        remove_tree(base);
+        assert_int_equal(mkdir(base, 0700), 0);
+    } while (reached);
+    assert_true(n > 1);
+    shim_off();
+}
+
 /* SQLite's own automatic checkpoint would swallow a failed fsync; ours does not. */
 static void a_failed_checkpoint_is_told(void **state)
 {
@@ -1305,6 +1343,7 @@ int main(void)
         T(every_failed_fsync_is_told_apart),
         T(the_log_of_commits_does_not_grow),
         T(a_failed_fsync_at_the_start_voids_the_store),
+        T(a_failed_fsync_of_the_creation_voids_the_store),
         T(a_failed_checkpoint_is_told),
         T(a_full_disk_is_told),
         T(a_kill_loses_nothing),
