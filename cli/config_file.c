@@ -91,8 +91,8 @@ static void load_option(struct loader *l, const xmlNode *n, struct json_object *
             option_text(&row[i], of_vm ? (const void *)&settings : &options, text, sizeof text);
         }
     }
-    if ((of_vm ? vm_settings_set(&settings, key, value, &err) : options_set(&options, key, value, &err)) !=
-        0) {
+    if ((of_vm ? vm_settings_set(&settings, FEATURE_LEVEL, key, value, &err)
+               : options_set(&options, FEATURE_LEVEL, key, value, &err)) != 0) {
         fail_at(l, n, "%s", err.msg);
         err_hint(&l->err, "%s", err.hint);
     } else if (out_get(pairs, key) != NULL) {

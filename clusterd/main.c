@@ -31,6 +31,7 @@
 
 #define COROSYNC_RETRY_MS 1000
 #define HISTORY_FLUSH_MS  500
+#define EXIT_OUTDATED     78 /* A13: the unit begins no other try, a newer version is to be installed first */
 
 struct daemon {
     /* the command line */
@@ -52,6 +53,7 @@ struct daemon {
     GSource *clock;
     guint flush;
     bool waiting_said, leaving;
+    bool outdated; /* what is stored here is of a newer version (A13) */
     int status;
 };
 
@@ -248,7 +250,8 @@ static gboolean clock_dispatch(GSource *source, GSourceFunc callback, gpointer d
         shell_tick(d->shell);
     }
     if (shell_may_exit(d->shell)) {
-        d->status = d->leaving ? 0 : 1; /* unasked: an alarm stopped it, and the log has said which */
+        /* Unasked: an alarm stopped it, and the log has said which. */
+        d->status = d->leaving ? 0 : shell_outdated(d->shell) ? EXIT_OUTDATED : 1;
         g_main_loop_quit(d->loop);
     }
     return G_SOURCE_CONTINUE;
@@ -333,6 +336,7 @@ static int make_shell(struct daemon *d, uint64_t session, struct err *err)
         rc = d->ports.store.load(d->ports.store.ctx, &load, err);
     }
     if (rc) {
+        d->outdated = rc == RC_REFUSED;
         return rc;
     }
     memcpy(c.name, d->info.name, sizeof c.name);
@@ -340,6 +344,7 @@ static int make_shell(struct daemon *d, uint64_t session, struct err *err)
     memcpy(c.configured, d->info.node, sizeof c.configured);
     /* A15 has its place here: after N crashes within a time, begin as an observer without a vote. */
     d->shell = shell_new(&c, &d->ports, &load, err);
+    d->outdated = !d->shell && err->rc == RC_REFUSED;
     return d->shell ? 0 : err->rc ? err->rc : RC_FAILED;
 }
 
@@ -388,7 +393,7 @@ static gboolean on_begin(gpointer ctx)
     }
     if (rc) {
         log_error("cannot start: %s%s%s", err.msg, err.hint[0] ? "; " : "", err.hint);
-        d->status = 1;
+        d->status = d->outdated ? EXIT_OUTDATED : 1;
         g_main_loop_quit(d->loop);
     }
     return G_SOURCE_REMOVE;

@@ -37,6 +37,17 @@ void shell_fail(struct shell *sh, const char *fmt, ...)
     shell_log(sh, LOG_L_ERROR, "alarm: this daemon stops: %s", text);
 }
 
+void shell_fail_read(struct shell *sh, const char *what, uint64_t index, const struct err *err)
+{
+    if (err->rc != RC_REFUSED) {
+        shell_fail(sh, "%s %llu cannot be read: %s", what, (unsigned long long)index, err->msg);
+        return;
+    }
+    sh->outdated = !sh->failed;
+    shell_fail(sh, "%s %llu: %s; %s; nothing was changed here, VMs that run keep running", what,
+               (unsigned long long)index, err->msg, err->hint);
+}
+
 const struct node *shell_self(const struct shell *sh)
 {
     const struct node *n = state_node(sh->st, sh->cfg.self);
@@ -227,7 +238,9 @@ struct shell *shell_new(const struct shell_config *c, const struct ports *p, str
     sh->queue_end = &sh->queue;
     sh->out_end = &sh->out;
     sh->cluster = load->cluster;
+    sh->cfg.feature_level = c->feature_level ? c->feature_level : FEATURE_LEVEL;
     sh->world.self = c->self;
+    sh->world.level = sh->cfg.feature_level;
     sh->st = state_new(c->cluster);
     if (sh->st == NULL) {
         err_set(err, RC_NO_MEMORY, "out of memory");
@@ -399,6 +412,13 @@ static int command(struct shell *sh, uint64_t request, struct event *e, struct e
         err_hint(err, "see `clusterctl quorum`");
         return RC_NO_QUORUM;
     }
+    if (event_level(e->kind) > sh->st->level) {
+        /* A13: here, not when it is applied: an older node could not even read it. */
+        err_set(err, RC_REFUSED, "'%s' needs feature level %u, and the cluster has %u", event_key(e->kind),
+                event_level(e->kind), sh->st->level);
+        err_hint(err, LEVEL_HINT);
+        return RC_REFUSED;
+    }
     if (sh->queued >= QUEUE_MAX) {
         return err_set(err, RC_BUSY, "%u requests wait already on this node", sh->queued);
     }
@@ -446,6 +466,11 @@ bool shell_may_exit(const struct shell *sh)
     return sh->may_exit;
 }
 
+bool shell_outdated(const struct shell *sh)
+{
+    return sh->outdated;
+}
+
 const struct state *shell_state(const struct shell *sh)
 {
     return sh->st;
@@ -458,7 +483,14 @@ const struct journal *shell_journal(const struct shell *sh)
 
 void shell_world(const struct shell *sh, struct world *w)
 {
+    const struct journal_members *m = journal_members(sh->j);
+
     *w = sh->world;
+    for (size_t i = 0; i < m->n; i++) {
+        if (m->v[i].kind == JOURNAL_NODE && m->v[i].node <= NODES_MAX) {
+            w->members |= NODE_BIT(m->v[i].node);
+        }
+    }
 }
 
 bool shell_quorate(const struct shell *sh, char *why, size_t size)

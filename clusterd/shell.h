@@ -38,6 +38,7 @@ struct shell_config {
     const char *volume_dir;                        /* /var/lib/clusterd/volumes */
     const char *agent_lock_dir;                    /* agents' `lock_dir` */
     uint32_t snapshot_entries;                     /* as in journal_config; 0: its default */
+    unsigned feature_level; /* what this build knows (A13); 0: FEATURE_LEVEL, less only in simulations */
 };
 
 /* The ports' contexts outlive the shell. load is what the store had (taken over). NULL: err says why. */
@@ -66,6 +67,8 @@ void shell_command(struct shell *sh, uint64_t request, struct event *e);
  * shell_may_exit turns true; VMs that run keep running. */
 void shell_leave(struct shell *sh);
 bool shell_may_exit(const struct shell *sh);
+/* A13: it ended because the cluster's data are of a newer version: to begin again would change nothing. */
+bool shell_outdated(const struct shell *sh);
 
 /* For views (borrowed, until the next call into the shell). */
 const struct state *shell_state(const struct shell *sh);

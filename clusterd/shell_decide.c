@@ -30,6 +30,7 @@ static void put_decisions(struct shell *sh, struct decisions *d)
 bool decide(struct shell *sh)
 {
     struct decisions d = {NULL, 0, 0};
+    struct world w;
     bool some;
 
     if (!shell_leads(sh) || !shell_current(sh) || !sh->dirty || sh->applied < sh->decided ||
@@ -38,7 +39,8 @@ bool decide(struct shell *sh)
     }
     sh->dirty = false;
     sh->rejected = sh->accepted = 0;
-    if (core_decide(sh->st, &sh->world, &d) != 0) {
+    shell_world(sh, &w);
+    if (core_decide(sh->st, &w, &d) != 0) {
         shell_fail(sh, "out of memory");
     }
     some = d.n > 0;

@@ -106,9 +106,10 @@ struct watched { /* a deadline that the state waits for (W2: measured from its f
 struct shell {
     struct shell_config cfg;
     struct ports p;
-    uint64_t now; /* of this call */
-    bool busy;    /* inside; a port that calls back is a programmer's error */
-    bool failed;  /* fail-stop: nothing is done any more */
+    uint64_t now;  /* of this call */
+    bool busy;     /* inside; a port that calls back is a programmer's error */
+    bool failed;   /* fail-stop: nothing is done any more */
+    bool outdated; /* … because what the cluster has agreed on needs a newer version (A13) */
 
     /* Membership. */
     struct world world;
@@ -195,6 +196,9 @@ void shell_log(struct shell *sh, enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Nothing can be relied upon any more: says so and stops acting. */
 void shell_fail(struct shell *sh, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same, for something that could not be read: err says why, and whether a newer version wrote it (A13).
+ */
+void shell_fail_read(struct shell *sh, const char *what, uint64_t index, const struct err *err);
 /* This node in the applied state, when its session is this daemon's; else NULL. */
 const struct node *shell_self(const struct shell *sh);
 /* C2's moment: the open term was heard within E and all that is known to be committed is applied. */

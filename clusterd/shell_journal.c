@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mutant.h"
 #include "shell_internal.h"
 
 /* ------------------------------------------------------------------------------------------ the audit trail
@@ -95,10 +96,24 @@ static void apply_event(struct shell *sh, const struct event *e, const struct jo
     propose_applied(sh, e, &a);
 }
 
+/* A13: what a node must know that meets this entry. */
+static unsigned entry_level(const struct event *e)
+{
+    return e->kind == EV_LEVEL && e->num > event_level(e->kind) ? (unsigned)e->num : event_level(e->kind);
+}
+
+static void err_newer(const struct shell *sh, unsigned level, struct err *err)
+{
+    err_set(err, RC_REFUSED, "it is of feature level %u, and this clusterd knows %u", level,
+            sh->cfg.feature_level);
+    err_hint(err, "install the newer version that the other nodes have");
+}
+
 /* The coordinator's word at the opening of its term: what the journal put there, then what we gave it. */
 static void apply_open(struct shell *sh, const struct journal_entry *entry)
 {
     struct event e;
+    struct err err = ERR_INIT;
     struct rd r;
     uint32_t node;
     uint64_t session;
@@ -106,9 +121,13 @@ static void apply_open(struct shell *sh, const struct journal_entry *entry)
     rd_init(&r, entry->payload, entry->len);
     node = rd_u32(&r);
     session = rd_u64(&r);
-    if (r.bad || event_decode(&e, r.p, rd_left(&r), NULL) != 0 || e.kind != EV_OPEN) {
-        shell_fail(sh, "the entry %llu that opens term %llu cannot be read", (unsigned long long)entry->index,
-                   (unsigned long long)entry->term);
+    if (event_decode(&e, r.p, rd_left(&r), &err) == 0 && e.kind != EV_OPEN) {
+        err_set(&err, RC_CORRUPT, "it opens term %llu, and says something else",
+                (unsigned long long)entry->term);
+        event_fini(&e);
+    }
+    if (err.rc != 0) {
+        shell_fail_read(sh, "entry", entry->index, &err);
         return;
     }
     e.origin = node;
@@ -124,12 +143,16 @@ static void apply_data(struct shell *sh, const struct journal_entry *entry)
     struct event e;
     struct err err = ERR_INIT;
 
-    if (event_decode(&e, entry->payload, entry->len, &err) != 0) {
-        /* Going on without it would make this node's state another one (S5). */
-        shell_fail(sh, "entry %llu cannot be read: %s", (unsigned long long)entry->index, err.msg);
-        return;
+    if (event_decode(&e, entry->payload, entry->len, &err) == 0 && entry_level(&e) > sh->cfg.feature_level &&
+        !MUTANT(newer_entry_passed_over)) {
+        err_newer(sh, entry_level(&e), &err);
     }
-    apply_event(sh, &e, entry);
+    if (err.rc == 0) {
+        apply_event(sh, &e, entry);
+    } else {
+        /* Going on without it would make this node's state another one (S5). */
+        shell_fail_read(sh, "entry", entry->index, &err);
+    }
     event_fini(&e);
 }
 
@@ -163,6 +186,8 @@ static void apply_upto(struct shell *sh, uint64_t index)
             apply_open(sh, entry);
         } else if (entry->kind == JOURNAL_DATA) {
             apply_data(sh, entry);
+        } else {
+            sh->dirty = true; /* other members */
         }
         sh->applied++;
     }
@@ -187,36 +212,42 @@ static void todo(struct shell *sh, const struct journal_event *ev)
     sh->todo[sh->todos++] = *ev;
 }
 
-/* The state as a snapshot says it. */
-static bool install(struct shell *sh, const struct journal_snapshot *s, const uint8_t *blob)
+/* The state as a snapshot says it; NULL: the daemon stops. */
+static struct state *snapshot_state(struct shell *sh, const struct journal_snapshot *s, const uint8_t *blob)
 {
     struct err err = ERR_INIT;
-    struct state *st;
+    struct state *st = s->index == 0 ? state_new(sh->cfg.cluster) : state_decode(blob, s->size, &err);
 
-    if (s->index == 0) {
-        if (!state_renew(sh, state_new(sh->cfg.cluster))) {
-            return false;
-        }
-    } else {
-        st = state_decode(blob, s->size, &err);
-        if (st == NULL) {
-            shell_fail(sh, "the snapshot at %llu cannot be read: %s", (unsigned long long)s->index, err.msg);
-            return false;
-        }
-        state_renew(sh, st);
+    if (st != NULL && st->level > sh->cfg.feature_level) {
+        err_newer(sh, st->level, &err);
+        state_free(st);
+        st = NULL;
     }
-    sh->applied = s->index;
-    propose_applied(sh, NULL, NULL);
-    return true;
+    if (st == NULL) {
+        shell_fail_read(sh, "the snapshot at", s->index, &err);
+    }
+    return st;
+}
+
+static void install(struct shell *sh, struct state *fresh, uint64_t index)
+{
+    if (state_renew(sh, fresh)) {
+        sh->applied = index;
+        propose_applied(sh, NULL, NULL);
+    }
 }
 
 static void persist(struct shell *sh, const struct journal_persist *p)
 {
     struct journal_event ev = {.type = JOURNAL_EV_PERSISTED};
     struct err err = ERR_INIT;
+    struct state *fresh = NULL;
     bool fsync_failed = false;
     int rc = RC_IO;
 
+    if (p->install != NULL && (fresh = snapshot_state(sh, p->install, p->blob)) == NULL) {
+        return; /* what cannot be read is not stored either */
+    }
     if (sh->store_void) {
         fsync_failed = true;
         err_set(&err, RC_IO, "an earlier fsync failed");
@@ -233,8 +264,10 @@ static void persist(struct shell *sh, const struct journal_persist *p)
     ev.persisted.result = rc == 0        ? JOURNAL_PERSIST_OK
                           : fsync_failed ? JOURNAL_FSYNC_FAILED
                                          : JOURNAL_PERSIST_FAILED;
-    if (rc == 0 && p->install != NULL && !install(sh, p->install, p->blob)) {
-        return;
+    if (rc == 0 && fresh != NULL) {
+        install(sh, fresh, p->install->index);
+    } else {
+        state_free(fresh);
     }
     todo(sh, &ev);
 }
@@ -298,6 +331,7 @@ static void todo_fini(struct journal_event *ev)
 static int adopt(struct shell *sh, const struct journal_load *load)
 {
     struct journal_event ev = {.type = JOURNAL_EV_START};
+    struct state *fresh = NULL;
     int rc = journal_load(sh->j, load);
 
     if (rc != 0) {
@@ -305,8 +339,12 @@ static int adopt(struct shell *sh, const struct journal_load *load)
     }
     if (load->incarnation == 0) {
         sh->rebuild = true; /* A10: this node takes the state from the others */
-    } else if (load->snapshot.index > sh->applied && !install(sh, &load->snapshot, load->blob)) {
-        return RC_CORRUPT;
+    } else if (load->snapshot.index > sh->applied) {
+        fresh = snapshot_state(sh, &load->snapshot, load->blob);
+        if (fresh == NULL) {
+            return sh->outdated ? RC_REFUSED : RC_CORRUPT;
+        }
+        install(sh, fresh, load->snapshot.index);
     }
     sh->store_void = false;
     todo(sh, &ev);
@@ -318,16 +356,20 @@ int journal_start(struct shell *sh, struct journal_load *load, struct err *err)
     int rc = adopt(sh, load);
 
     sh->replayed = load->commit;
-    if (rc != 0) {
-        return err_set(err, rc, "the stored journal cannot be used: %s", rc_key(rc));
+    if (rc == RC_REFUSED) {
+        err_set(err, rc, "the stored journal was written by a newer clusterd; it is left as it is");
+        err_hint(err, "install the newer version that the other nodes have");
+    } else if (rc != 0) {
+        err_set(err, rc, "the stored journal cannot be used: %s", rc_key(rc));
     }
-    return 0;
+    return rc;
 }
 
 void journal_reload(struct shell *sh)
 {
     struct journal_load load;
     struct err err = ERR_INIT;
+    int rc;
 
     if (sh->now < sh->reload_ms) {
         return;
@@ -336,8 +378,8 @@ void journal_reload(struct shell *sh)
     memset(&load, 0, sizeof load);
     if (sh->p.store.load(sh->p.store.ctx, &load, &err) != 0) {
         shell_fail(sh, "the journal cannot be read: %s", err.msg);
-    } else if (adopt(sh, &load) == RC_NO_MEMORY) {
-        shell_fail(sh, "out of memory");
+    } else if ((rc = adopt(sh, &load)) != 0) {
+        shell_fail(sh, "the journal cannot be used: %s", rc_key(rc));
     }
     journal_load_fini(&load);
 }

@@ -190,7 +190,8 @@ static void announce(struct shell *sh)
     e.node = sh->cfg.self;
     if (event_put(&e, "name", sh->cfg.name) == 0 && event_put(&e, "boot", sh->cfg.boot) == 0 &&
         event_putf(&e, "memory_mib", "%llu", (unsigned long long)sh->cfg.memory_mib) == 0 &&
-        event_putf(&e, "cpus", "%u", sh->cfg.cpus) == 0 && event_put(&e, "feature_level", "1") == 0 &&
+        event_putf(&e, "cpus", "%u", sh->cfg.cpus) == 0 &&
+        event_putf(&e, "feature_level", "%u", sh->cfg.feature_level) == 0 &&
         event_put(&e, "version", PACKAGE_VERSION) == 0) {
         propose(sh, &e, 0);
     }

@@ -129,7 +129,7 @@ static int check_settings(struct call *c)
     }
     JSON_EACH(pairs, it)
     {
-        rc = vm_settings_set(&scratch, json_object_iter_peek_name(&it),
+        rc = vm_settings_set(&scratch, c->view.s->level, json_object_iter_peek_name(&it),
                              json_object_get_string(json_object_iter_peek_value(&it)), c->err);
         if (rc != 0) {
             break;

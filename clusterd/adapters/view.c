@@ -393,20 +393,6 @@ struct json_object *view_fence(const struct view *v, const struct fence_device *
 
 /* ---- the cluster ---- */
 
-static uint32_t feature_level(const struct state *s)
-{
-    uint32_t level = 1;
-
-    for (uint32_t id = 1; id <= NODES_MAX; id++) {
-        const struct node *n = state_node(s, id);
-
-        if (n != NULL && n->state == NODE_ONLINE && (level == 1 || n->feature_level < level)) {
-            level = n->feature_level;
-        }
-    }
-    return level;
-}
-
 struct json_object *view_cluster(const struct view *v)
 {
     struct json_object *o = json_object_new_object();
@@ -424,7 +410,7 @@ struct json_object *view_cluster(const struct view *v)
     view_put_int(o, "votes", j ? j->present_votes : 0);
     view_put_int(o, "expected_votes", j ? j->votes : 0);
     view_put_int(o, "quorum", j ? j->quorum : 0);
-    view_put_int(o, "feature_level", feature_level(v->s));
+    view_put_int(o, "feature_level", v->s->level);
     view_put_text(o, "problem", v->quorate ? NULL : v->problem);
     view_put_text(o, "stopped", j ? j->stopped : NULL);
     free(j);

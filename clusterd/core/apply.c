@@ -171,7 +171,7 @@ void core_apply(struct state *s, const struct event *e, uint64_t term, uint64_t 
     } else if (event_level(e->kind) > s->level && e->kind != EV_LEVEL) {
         (void)reject(&a, RC_REFUSED, "'%s' needs feature level %u, and the cluster has %u",
                      event_key(e->kind), event_level(e->kind), s->level);
-        advise(&a, "it rises by itself once every node runs a version that can");
+        advise(&a, LEVEL_HINT);
     } else if (admit(&a)) {
         (void)dispatch(&a);
     }

@@ -86,7 +86,7 @@ static int cmd_option_set(struct apply *a)
     struct options o = a->s->opt;
 
     for (unsigned i = 0; i < a->e->kvs; i++) {
-        int rc = options_set(&o, a->e->kv[i].key, a->e->kv[i].value, &a->out->err);
+        int rc = options_set(&o, a->s->level, a->e->kv[i].key, a->e->kv[i].value, &a->out->err);
 
         if (rc != 0) {
             return a->out->rc = rc;
@@ -288,7 +288,7 @@ static int vm_fill(struct apply *a, struct vm *vm)
         } else if (strcmp(key, "network") == 0) {
             text_copy(vm->network[vm->networks++], NAME_SIZE, value);
         } else if (!is_spec_key(key)) {
-            int rc = vm_settings_set(&vm->set, key, value, &a->out->err);
+            int rc = vm_settings_set(&vm->set, a->s->level, key, value, &a->out->err);
 
             if (rc != 0) {
                 return a->out->rc = rc;
@@ -406,7 +406,7 @@ static int cmd_vm_set(struct apply *a)
     }
     set = vm->set;
     for (unsigned i = 0; i < a->e->kvs; i++) {
-        int rc = vm_settings_set(&set, a->e->kv[i].key, a->e->kv[i].value, &a->out->err);
+        int rc = vm_settings_set(&set, a->s->level, a->e->kv[i].key, a->e->kv[i].value, &a->out->err);
 
         if (rc != 0) {
             return a->out->rc = rc;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "common/mutant.h"
+
 static void claim_drop(struct vm *vm, uint32_t node)
 {
     for (unsigned i = 0; i < vm->claims; i++) {
@@ -222,6 +224,7 @@ int apply_node_up(struct apply *a)
     const struct event *e = a->e;
     const char *name = event_get(e, "name"), *boot = event_get(e, "boot");
     struct node *n, *same;
+    uint32_t level;
     bool new_boot;
 
     if (e->node != e->origin || e->node == 0 || e->node > NODES_MAX || name == NULL || *name == '\0' ||
@@ -235,6 +238,13 @@ int apply_node_up(struct apply *a)
     }
     n = &a->s->node[e->node];
     new_boot = strcmp(n->boot, boot) != 0;
+    level = (uint32_t)event_get_u64(e, "feature_level", 1);
+    if (level < a->s->level && !MUTANT(older_node_joins)) {
+        (void)reject(a, RC_REFUSED, "node '%s' knows feature level %u, and the cluster has %u (A13)", name,
+                     level, a->s->level);
+        advise(a, "install the version there that the other nodes have");
+        return RC_REFUSED;
+    }
     if (n->id != 0 && n->fence_wanted && !new_boot) {
         return reject(a, RC_REFUSED, "node '%s' is to be fenced by an operator's order", n->name);
     }
@@ -251,7 +261,7 @@ int apply_node_up(struct apply *a)
     n->seq = e->seq;
     n->memory_mib = event_get_u64(e, "memory_mib", 0);
     n->cpus = (uint32_t)event_get_u64(e, "cpus", 1);
-    n->feature_level = (uint32_t)event_get_u64(e, "feature_level", 1);
+    n->feature_level = level;
     n->inventory_term = 0;
     n->loss = 0;
     n->fence_tries = 0;

@@ -29,6 +29,8 @@ struct world {
     uint32_t self;
     node_set present; /* nodes whose clusterd is in the group */
     node_set ring;    /* nodes whose corosync is in the ring */
+    node_set members; /* of the journal, those expected and not come yet included (A13) */
+    unsigned level;   /* the highest feature level that this build knows (A13) */
 };
 
 struct decisions {

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mutant.h"
+
 #define ORDER_ROUNDS 3 /* an operator's fence tries each device so often */
 
 void decisions_fini(struct decisions *d)
@@ -43,7 +45,9 @@ struct event *decide_emit(struct decide *d, enum event_kind kind, const char *wh
     struct event *e;
     va_list ap;
 
-    if (d->out == NULL || d->rc != 0 || d->out->n >= DECISIONS_MAX) {
+    /* A13: an older node could not read it. */
+    if (d->out == NULL || d->rc != 0 || d->out->n >= DECISIONS_MAX ||
+        (event_level(kind) > d->s->level && kind != EV_LEVEL)) {
         return NULL;
     }
     if (d->out->n == d->out->cap) {
@@ -553,11 +557,36 @@ void decide_node(struct decide *d, const struct node *n)
     decide_fence(d, n);
 }
 
+/* A13: raised only when every member has reported that it can; one that has never come has not. */
+static void decide_level(struct decide *d)
+{
+    unsigned level = d->w->level;
+
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        const struct node *n = state_node(d->s, id);
+        unsigned known = n != NULL ? n->feature_level : 0;
+
+        if ((d->w->members & NODE_BIT(id)) != 0 && known < level && !MUTANT(level_of_the_newest)) {
+            level = known;
+        }
+    }
+    if (level > d->s->level && d->w->members != 0) {
+        struct event *e =
+            decide_emit(d, EV_LEVEL, "A13: all %d members run a version that knows feature level %u",
+                        __builtin_popcountll(d->w->members), level);
+
+        if (e != NULL) {
+            e->num = level;
+        }
+    }
+}
+
 int core_decide(const struct state *s, const struct world *w, struct decisions *out)
 {
     struct decide d;
 
     decide_init(&d, s, w, out);
+    decide_level(&d);
     for (uint32_t id = 1; id <= NODES_MAX; id++) {
         if (s->node[id].id != 0) {
             decide_node(&d, &s->node[id]);

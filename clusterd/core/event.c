@@ -194,6 +194,15 @@ static void decode_kvs(struct event *e, struct rd *r)
     }
 }
 
+/* A13: not damage; whoever wrote it knows more than we do. */
+static int newer(struct err *err, const char *what, unsigned is, unsigned known)
+{
+    (void)err_set(err, RC_REFUSED, "an event of %s %u is newer than this clusterd, which knows up to %u",
+                  what, is, known);
+    err_hint(err, "install the newer version that the other nodes have");
+    return RC_REFUSED;
+}
+
 int event_decode(struct event *e, const void *data, size_t len, struct err *err)
 {
     struct rd r;
@@ -202,10 +211,10 @@ int event_decode(struct event *e, const void *data, size_t len, struct err *err)
     event_init(e, EV_NONE);
     rd_init(&r, data, len);
     version = rd_u8(&r);
-    if (!r.bad && version != EVENT_FORMAT) {
-        return err_set(err, RC_CORRUPT, "an event of format %u: this clusterd reads format %d", version,
-                       EVENT_FORMAT);
+    if (!r.bad && version > EVENT_FORMAT) {
+        return newer(err, "format", version, EVENT_FORMAT);
     }
+    r.bad = r.bad || version != EVENT_FORMAT;
     e->kind = (enum event_kind)rd_u8(&r);
     e->obs = (enum obs_state)rd_u8(&r);
     e->origin = rd_u32(&r);
@@ -227,7 +236,13 @@ int event_decode(struct event *e, const void *data, size_t len, struct err *err)
         e->text = NULL;
     }
     decode_kvs(e, &r);
-    if (!rd_done(&r) || e->kind == EV_NONE || e->kind >= EV_COUNT || e->obs >= OBS_COUNT) {
+    if (rd_done(&r) && e->kind >= EV_COUNT) {
+        unsigned kind = (unsigned)e->kind;
+
+        event_fini(e);
+        return newer(err, "kind", kind, EV_COUNT - 1);
+    }
+    if (!rd_done(&r) || e->kind == EV_NONE || e->obs >= OBS_COUNT) {
         event_fini(e);
         return err_set(err, RC_CORRUPT, "an event of %zu bytes is damaged", len);
     }

@@ -89,6 +89,9 @@
     /* A13: num = the feature level from here on; all members have reported that they can */                 \
     X(EV_LEVEL, "feature-level", 'D', 2)
 
+/* What to do about a refusal that the cluster's level is the reason of. */
+#define LEVEL_HINT "it rises by itself once every node runs a version that can"
+
 enum event_kind {
     EV_NONE = 0,
 #define X(kind, key, who, level) kind,
@@ -149,8 +152,8 @@ const char *event_get(const struct event *e, const char *key);
 /* The value as a number; dflt when absent or not a whole number. */
 uint64_t event_get_u64(const struct event *e, const char *key, uint64_t dflt);
 int event_set_text(struct event *e, const char *text);
-/* Appends the encoding to b; decode is its inverse, total on garbage: RC_CORRUPT and *e initialised, empty.
- */
+/* Appends the encoding to b; decode is its inverse, total on garbage: RC_CORRUPT and *e initialised, empty;
+ * RC_REFUSED for what a newer version wrote (A13). */
 void event_encode(const struct event *e, struct buf *b);
 int event_decode(struct event *e, const void *data, size_t len, struct err *err);
 const char *event_key(enum event_kind k);

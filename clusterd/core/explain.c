@@ -237,6 +237,8 @@ void core_describe(const struct state *s, const struct event *e, char *out, size
                     e->origin);
     } else if (e->kind == EV_DEADLINE) {
         text_format(out, size, "a time is over (%s)", deadline_key((enum deadline_kind)e->num));
+    } else if (e->kind == EV_LEVEL) {
+        text_format(out, size, "the cluster has feature level %llu from here on", (unsigned long long)e->num);
     } else if (e->kind == EV_NODE_UP) {
         text_format(out, size, "node '%s' is up", event_get(e, "name") ? event_get(e, "name") : "?");
     } else {

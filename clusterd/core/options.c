@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/rc.h"
+#include "core/event.h"
 
 static const struct option_row option_table[] = {
 #define X(field, dflt, min, max, level, help)                                                                \
@@ -124,13 +125,19 @@ static int row_set(const struct option_row *row, void *base, const char *value, 
     return 0;
 }
 
-static int rows_set(const struct option_row *rows, unsigned n, void *base, const char *what, const char *key,
-                    const char *value, struct err *err)
+static int rows_set(const struct option_row *rows, unsigned n, void *base, unsigned level, const char *what,
+                    const char *key, const char *value, struct err *err)
 {
     char known[256] = "";
     size_t len = 0;
 
     for (unsigned i = 0; i < n; i++) {
+        if (strcmp(rows[i].key, key) == 0 && rows[i].level > level) {
+            (void)err_set(err, RC_REFUSED, "'%s' needs feature level %u, and the cluster has %u", key,
+                          rows[i].level, level);
+            err_hint(err, LEVEL_HINT);
+            return RC_REFUSED;
+        }
         if (strcmp(rows[i].key, key) == 0) {
             return row_set(&rows[i], base, value, err);
         }
@@ -143,14 +150,15 @@ static int rows_set(const struct option_row *rows, unsigned n, void *base, const
     return RC_USAGE;
 }
 
-int options_set(struct options *o, const char *key, const char *value, struct err *err)
+int options_set(struct options *o, unsigned level, const char *key, const char *value, struct err *err)
 {
-    return rows_set(option_table, ROWS(option_table), o, "option of the cluster", key, value, err);
+    return rows_set(option_table, ROWS(option_table), o, level, "option of the cluster", key, value, err);
 }
 
-int vm_settings_set(struct vm_settings *s, const char *key, const char *value, struct err *err)
+int vm_settings_set(struct vm_settings *s, unsigned level, const char *key, const char *value,
+                    struct err *err)
 {
-    return rows_set(vm_table, ROWS(vm_table), s, "setting of a VM", key, value, err);
+    return rows_set(vm_table, ROWS(vm_table), s, level, "setting of a VM", key, value, err);
 }
 
 void option_text(const struct option_row *row, const void *base, char *out, size_t size)

@@ -74,9 +74,12 @@ const struct option_row *vm_setting_rows(unsigned *n);
 
 void options_init(struct options *o);
 void vm_settings_init(struct vm_settings *s);
-/* Sets one key from its text. RC_USAGE with a message that lists the known keys, the choices or the range. */
-int options_set(struct options *o, const char *key, const char *value, struct err *err);
-int vm_settings_set(struct vm_settings *s, const char *key, const char *value, struct err *err);
+/* Sets one key from its text. RC_USAGE with a message that lists the known keys, the choices or the range;
+ * RC_REFUSED when it came with a later feature level than `level`, the cluster's (A13; FEATURE_LEVEL where no
+ * cluster is at hand). */
+int options_set(struct options *o, unsigned level, const char *key, const char *value, struct err *err);
+int vm_settings_set(struct vm_settings *s, unsigned level, const char *key, const char *value,
+                    struct err *err);
 /* Writes a row's present value as text. */
 void option_text(const struct option_row *row, const void *base, char *out, size_t size);
 

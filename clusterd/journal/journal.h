@@ -185,7 +185,8 @@ void journal_free(struct journal *j);
 /*
  * Gives the journal what the store holds: once after journal_new(), and again each time that JOURNAL_RELOAD
  * or JOURNAL_SET_ASIDE was carried out. What the journal had in memory is forgotten. Then step with
- * JOURNAL_EV_START. RC_NO_MEMORY (call it again or stop), or 0: a store that contradicts itself or its mark
+ * JOURNAL_EV_START. RC_NO_MEMORY (call it again or stop); RC_REFUSED: a newer version wrote entries of it, so
+ * nothing was taken, and nothing may be done to it (A13); or 0: a store that contradicts itself or its mark
  * is no error here, the START that follows answers with JOURNAL_SET_ASIDE.
  */
 int journal_load(struct journal *j, const struct journal_load *load);

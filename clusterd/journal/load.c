@@ -157,6 +157,11 @@ int journal_load(struct journal *j, const struct journal_load *s)
 {
     const char *bad = check_stored(j, s);
 
+    for (size_t i = 0; i < s->n_entries; i++) {
+        if (s->entries[i].format > JOURNAL_FORMAT) {
+            return RC_REFUSED; /* A13: no damage */
+        }
+    }
     if (s->fresh.incarnation == 0 || journal_uuid_none(s->fresh.cluster)) {
         return RC_USAGE;
     }

@@ -171,7 +171,7 @@ const struct journal *shell_journal(const struct shell *sh)
 void shell_world(const struct shell *sh, struct world *w)
 {
     (void)sh;
-    *w = (struct world){.self = 1, .present = 7, .ring = 7};
+    *w = (struct world){.self = 1, .present = 7, .ring = 7, .members = 7, .level = FEATURE_LEVEL};
 }
 
 bool shell_quorate(const struct shell *sh, char *why, size_t size)

@@ -213,6 +213,7 @@ static void play_up(struct rig *r, uint32_t id, bool new_boot, char **words, uns
 {
     struct event e;
 
+    r->w.members |= NODE_BIT(id); /* unless `members` has said so already */
     event_init(&e, EV_NODE_UP);
     e.node = id;
     r->node[id].session = ++r->sessions;
@@ -226,6 +227,9 @@ static void play_up(struct rig *r, uint32_t id, bool new_boot, char **words, uns
     event_words(r, &e, words, n);
     if (event_get(&e, "memory_mib") == NULL) {
         event_put(&e, "memory_mib", "4096");
+    }
+    if (event_get(&e, "feature_level") == NULL) {
+        event_putf(&e, "feature_level", "%d", FEATURE_LEVEL);
     }
     event_put(&e, "cpus", "4");
     fact(r, &e, id);
@@ -245,6 +249,7 @@ static void play_back(struct rig *r, char **w, unsigned n)
     event_putf(&e, "name", "node%u", id);
     event_putf(&e, "boot", "boot-%u-%u", id, r->node[id].boots);
     event_put(&e, "memory_mib", "4096");
+    event_putf(&e, "feature_level", "%u", r->s->node[id].feature_level);
     fact(r, &e, id);
 }
 
@@ -603,6 +608,14 @@ static void play_gone(struct rig *r, char **w, unsigned n)
     r->w.ring &= n > 1 ? r->w.ring : ~bit;
 }
 
+static void verb_members(struct rig *r, char **w, unsigned n)
+{
+    r->w.members = 0;
+    for (unsigned i = 0; i < n; i++) {
+        r->w.members |= NODE_BIT(node_id(w[i]));
+    }
+}
+
 static void verb_up(struct rig *r, char **w, unsigned n)
 {
     play_up(r, node_id(w[0]), true, w + 1, n - 1);
@@ -668,6 +681,7 @@ static const struct verb {
     {"hold", 0, verb_hold, true},
     {"wait", 1, verb_wait, true},
     {"power", 1, play_power, true},
+    {"members", 1, verb_members, true},
     {"up", 1, verb_up, false},
     {"restart", 1, verb_restart, false},
     {"back", 1, play_back, false},
@@ -715,7 +729,8 @@ static void play_line(struct rig *r, char *text)
 /* "three": three nodes, a volume, a fence device each, all online. */
 static void prelude(struct rig *r)
 {
-    static const char *const lines[] = {"quietly open 1",
+    static const char *const lines[] = {"members 1 2 3",
+                                        "quietly open 1",
                                         "quietly up 1",
                                         "quietly up 2",
                                         "quietly up 3",
@@ -740,7 +755,7 @@ static void prelude(struct rig *r)
 
 int main(int argc, char **argv)
 {
-    struct rig r = {.s = state_new("test")};
+    struct rig r = {.s = state_new("test"), .w.level = FEATURE_LEVEL};
     FILE *f = argc == 2 || argc == 3 ? fopen(argv[1], "r") : NULL;
     char text[1024];
 

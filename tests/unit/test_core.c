@@ -504,16 +504,16 @@ static void options_say_what_they_take(void **unused)
     (void)unused;
     options_init(&o);
     assert_int_equal(o.no_quorum_timeout_ms, 30000);
-    assert_int_equal(options_set(&o, "quick_priority", "high", &err), 0);
-    assert_int_equal(options_set(&o, "quick_priority", "higher", &err), RC_USAGE);
+    assert_int_equal(options_set(&o, FEATURE_LEVEL, "quick_priority", "high", &err), 0);
+    assert_int_equal(options_set(&o, FEATURE_LEVEL, "quick_priority", "higher", &err), RC_USAGE);
     assert_non_null(strstr(err.msg, "none|low|medium|high"));
-    assert_int_equal(options_set(&o, "nonsense", "1", &err), RC_USAGE);
+    assert_int_equal(options_set(&o, FEATURE_LEVEL, "nonsense", "1", &err), RC_USAGE);
     assert_non_null(strstr(err.hint, "migrations_per_node"));
-    assert_int_equal(options_set(&o, "migrations_per_node", "-1", &err), RC_USAGE);
-    assert_int_equal(options_set(&o, "migrations_per_node", "99999999999", &err), RC_USAGE);
+    assert_int_equal(options_set(&o, FEATURE_LEVEL, "migrations_per_node", "-1", &err), RC_USAGE);
+    assert_int_equal(options_set(&o, FEATURE_LEVEL, "migrations_per_node", "99999999999", &err), RC_USAGE);
     for (unsigned i = 0; i < n; i++) { /* each default is a value that it takes itself */
         option_text(&rows[i], &o, text, sizeof text);
-        assert_int_equal(options_set(&o, rows[i].key, text, &err), 0);
+        assert_int_equal(options_set(&o, FEATURE_LEVEL, rows[i].key, text, &err), 0);
     }
 }
 
