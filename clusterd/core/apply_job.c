@@ -247,6 +247,9 @@ static int apply_volume_job(struct apply *a)
     if (v == NULL || (v->busy & NODE_BIT(a->e->node)) != 0) {
         return reject(a, RC_REFUSED, "volume '%s' is gone or busy", a->e->subject);
     }
+    if (a->e->num == JOB_LOCK_HOLD && volume_is_tried(a->s, v)) {
+        return reject(a, RC_REFUSED, "C5: a try of the round before would fall into the next one");
+    }
     if (state_add_job(a->s, a->index, (enum job_kind)a->e->num) == NULL) {
         return reject(a, RC_NO_MEMORY, "out of memory");
     }

@@ -518,7 +518,7 @@ static struct event *emit_lock_job(struct decide *d, const struct volume *v, enu
 static void decide_locks(struct decide *d, const struct volume *v)
 {
     node_set set = v->removing ? 0 : volume_provable(d, v);
-    bool under_way = v->holding;
+    bool under_way = v->holding || volume_is_tried(d->s, v);
     /* One tries at a time: two could refuse each other, which would prove nothing. */
     bool turn = v->prover != 0 && (v->busy & ~NODE_BIT(v->prover)) == 0;
 

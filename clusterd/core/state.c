@@ -232,6 +232,16 @@ struct job *state_job(const struct state *s, uint64_t id)
     return NULL;
 }
 
+bool volume_is_tried(const struct state *s, const struct volume *v)
+{
+    for (unsigned i = 0; i < s->jobs; i++) {
+        if (s->job[i].kind == JOB_LOCK_TRY && strcmp(s->job[i].subject, v->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct claim *vm_claim(const struct vm *vm, uint32_t node)
 {
     for (unsigned i = 0; i < vm->claims; i++) {

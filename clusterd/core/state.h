@@ -233,6 +233,8 @@ struct op *state_op(const struct state *s, uint64_t id);
 struct job *state_job(const struct state *s, uint64_t id);
 /* C5: the image locks of all its disks' volumes were seen to hold between these two nodes, both ways. */
 bool vm_locks_proven(const struct state *s, const struct vm *vm, uint32_t x, uint32_t y);
+/* C5: a try of its image locks is in flight somewhere; the next round of the proof waits for it. */
+bool volume_is_tried(const struct state *s, const struct volume *v);
 struct claim *vm_claim(const struct vm *vm, uint32_t node); /* NULL: no claim there */
 node_set vm_claim_set(const struct vm *vm);
 
