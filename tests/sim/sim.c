@@ -6,7 +6,8 @@
 
 #include "sim.h"
 
-#define EVENTS_MAX 5000000
+#define ITEMS_MAX UINT64_C(50000000)
+#define SETUP_US  (240 * SECOND)
 
 struct sim sim;
 
@@ -14,13 +15,28 @@ struct sim sim;
  */
 
 /* SplitMix64 (Steele, Lea, Flood 2014). */
-static uint64_t next_random(void)
+static uint64_t mix(uint64_t z)
 {
-    uint64_t z = sim.rng += UINT64_C(0x9e3779b97f4a7c15);
-
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
     return z ^ (z >> 31);
+}
+
+/* Each thing draws from a stream of its own, so that one that is left out moves the others little (the
+ * shrinking builds on it). */
+uint64_t stream(enum stream what, uint64_t number)
+{
+    return mix(mix(sim.seed + UINT64_C(0x9e3779b97f4a7c15)) + ((uint64_t)what << 56) + number);
+}
+
+void stream_use(uint64_t *state)
+{
+    sim.rng = state != NULL ? state : &sim.common;
+}
+
+static uint64_t next_random(void)
+{
+    return mix(*sim.rng += UINT64_C(0x9e3779b97f4a7c15));
 }
 
 uint64_t draw(uint64_t below)
@@ -48,6 +64,7 @@ void trace(const char *fmt, ...)
 {
     va_list ap;
 
+    sim.lines++;
     if (!sim.trace) {
         return;
     }
@@ -72,8 +89,34 @@ void fail(const char *fmt, ...)
     trace("FAILED: %s", sim.failure);
 }
 
-/* -------------------------------------------------------------------------------------------- the event
- * queue */
+/* -------------------------------------------------------------------------------------------- leaving out
+ */
+
+static int keep_cmp(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Shall this one happen? Notes it, if so. */
+bool kept(enum stream what, uint64_t number)
+{
+    uint64_t key = (uint64_t)what << 56 | number;
+
+    if (options.keeps &&
+        (options.n_keep == 0 || bsearch(&key, options.keep, options.n_keep, sizeof key, keep_cmp) == NULL)) {
+        return false;
+    }
+    if (sim.n_happened == sim.cap_happened) {
+        sim.cap_happened = sim.cap_happened ? 2 * sim.cap_happened : 256;
+        sim.happened = realloc(sim.happened, sim.cap_happened * sizeof key);
+    }
+    sim.happened[sim.n_happened++] = key;
+    return true;
+}
+
+/* --------------------------------------------------------------------------------------- the event queue */
 
 static bool before(const struct item *a, const struct item *b)
 {
@@ -132,13 +175,14 @@ static void handle(const struct item *it)
 {
     struct host *h = &sim.hosts[it->host];
 
+    stream_use(&h->rng);
     switch (it->type) {
     case ITEM_NET:
         net_deliver(h);
         break;
     case ITEM_QUORUM:
         if (!host_defers(h, it)) {
-            net_quorum(h, it->a, it->b != 0);
+            net_quorum(h, it->a);
         }
         break;
     case ITEM_REFORM:
@@ -196,6 +240,9 @@ static void handle(const struct item *it)
     case ITEM_HEAL:
         drive_heal(it->a);
         break;
+    case ITEM_STORM:
+        drive_storm(it->a, it->b);
+        break;
     case ITEM_LOOK:
         check_look();
         at(sim.now + 50 * MS, ITEM_LOOK, 0, 0, 0);
@@ -205,11 +252,12 @@ static void handle(const struct item *it)
 
 void run_seed(uint64_t seed, bool traced)
 {
-    uint64_t chaos_end = 0;
+    uint64_t chaos_from = 0, events_from = 0;
 
     memset(&sim, 0, sizeof sim);
     sim.seed = seed;
-    sim.rng = seed * UINT64_C(0x2545f4914f6cdd1d);
+    sim.common = stream(STREAM_COMMON, 0);
+    stream_use(NULL);
     sim.trace = traced;
     check_init();
     drive_init();
@@ -224,15 +272,18 @@ void run_seed(uint64_t seed, bool traced)
         struct item it = pop();
 
         sim.now = it.at;
-        sim.stats.events++;
+        sim.stats.items++;
         handle(&it);
-        if (sim.phase == PHASE_CHAOS && chaos_end == 0) {
-            chaos_end = sim.now + sim.chaos_us;
-        } else if (sim.phase == PHASE_CHAOS && sim.now > chaos_end) {
+        if (sim.phase == PHASE_CHAOS && chaos_from == 0) {
+            chaos_from = sim.now;
+            events_from = sim.stats.events;
+        } else if (sim.phase == PHASE_CHAOS &&
+                   (options.events > 0 ? sim.stats.events >= events_from + options.events
+                                       : sim.now > chaos_from + sim.chaos_us)) {
             drive_liveness();
-        } else if (sim.phase == PHASE_SETUP && sim.now > 120 * SECOND) {
+        } else if (sim.phase == PHASE_SETUP && sim.now > SETUP_US) {
             fail("the cluster could not be set up: step %u", sim.step);
-        } else if (sim.stats.events > EVENTS_MAX) {
+        } else if (sim.stats.items > ITEMS_MAX) {
             fail("it does not come to rest");
         }
     }
@@ -245,4 +296,5 @@ void run_seed(uint64_t seed, bool traced)
     world_fini();
     check_fini();
     free(sim.heap);
+    sim.heap = NULL;
 }

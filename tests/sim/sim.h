@@ -17,24 +17,55 @@
 
 #include "clusterd/shell_internal.h"
 
-#define HOSTS_MAX   9
-#define VMS_MAX     64
-#define VOLUMES_MAX 4
-#define SECOND      UINT64_C(1000000) /* simulated time is in microseconds */
-#define MS          UINT64_C(1000)
+#define HOSTS_MAX    64
+#define VMS_MAX      512
+#define VOLUMES_MAX  4
+#define RING_IDS_MAX 1024
+#define SECOND       UINT64_C(1000000) /* simulated time is in microseconds */
+#define MS           UINT64_C(1000)
 
 /* How often what happened: printed, so that one sees what a run of seeds has covered. */
-#define STATS(X)                                                                                             \
+#define COUNTS(X)                                                                                            \
+    X(items)                                                                                                 \
     X(events)                                                                                                \
     X(applied)                                                                                               \
     X(elections)                                                                                             \
     X(messages)                                                                                              \
+    X(commands)                                                                                              \
+    X(commands_ok)                                                                                           \
+    X(commands_refused)                                                                                      \
+    X(commands_no_quorum)                                                                                    \
+    X(agents)                                                                                                \
+    X(starts)                                                                                                \
+    X(stops)                                                                                                 \
+    X(saves)                                                                                                 \
+    X(restores)                                                                                              \
+    X(resumes)                                                                                               \
+    X(migrations)                                                                                            \
+    X(fences)                                                                                                \
+    X(self_stops)                                                                                            \
+    X(snapshots)                                                                                             \
+    X(installs)                                                                                              \
+    X(converged_ms)
+
+/* Faults, and what only they bring about: one that 1,000 seeds never reach makes the run fail. */
+#define FAULTS(X)                                                                                            \
     X(holes)                                                                                                 \
+    X(holes_passed)                                                                                          \
+    X(self_only)                                                                                             \
     X(late_views)                                                                                            \
     X(next_view)                                                                                             \
     X(late_quorum)                                                                                           \
+    X(quorum_differs)                                                                                        \
+    X(ring_repeats)                                                                                          \
+    X(minority_messages)                                                                                     \
+    X(storms)                                                                                                \
+    X(storm_blows)                                                                                           \
+    X(faults)                                                                                                \
     X(crashes)                                                                                               \
     X(crashes_in_step)                                                                                       \
+    X(crashes_in_commit)                                                                                     \
+    X(marks_lost)                                                                                            \
     X(daemon_kills)                                                                                          \
     X(blackouts)                                                                                             \
     X(host_pauses)                                                                                           \
@@ -43,41 +74,38 @@
     X(partitions_bmc)                                                                                        \
     X(write_failed)                                                                                          \
     X(fsync_failed)                                                                                          \
+    X(slow_fsyncs)                                                                                           \
     X(set_asides)                                                                                            \
-    X(snapshots)                                                                                             \
-    X(installs)                                                                                              \
     X(corosync_deaths)                                                                                       \
     X(clock_jumps)                                                                                           \
     X(libvirt_restarts)                                                                                      \
-    X(agents)                                                                                                \
     X(agents_failed_before)                                                                                  \
     X(agents_failed_after)                                                                                   \
     X(agents_hung)                                                                                           \
     X(agents_garbled)                                                                                        \
+    X(agents_lied)                                                                                           \
+    X(agents_died)                                                                                           \
     X(agents_killed)                                                                                         \
+    X(agents_slow)                                                                                           \
     X(agents_left_behind)                                                                                    \
     X(agents_orphaned)                                                                                       \
     X(guests_ended)                                                                                          \
-    X(starts)                                                                                                \
-    X(stops)                                                                                                 \
-    X(saves)                                                                                                 \
-    X(restores)                                                                                              \
-    X(resumes)                                                                                               \
-    X(migrations)                                                                                            \
     X(migrations_failed)                                                                                     \
     X(migrations_torn)                                                                                       \
-    X(fences)                                                                                                \
     X(fences_failed)                                                                                         \
     X(fences_unreported)                                                                                     \
-    X(self_stops)                                                                                            \
-    X(commands)                                                                                              \
-    X(commands_ok)                                                                                           \
-    X(commands_refused)                                                                                      \
-    X(commands_no_quorum)                                                                                    \
+    X(fences_slow)                                                                                           \
+    X(fences_lied)                                                                                           \
+    X(s1_by_lie)                                                                                             \
     X(commands_timed_out)                                                                                    \
     X(leaves)                                                                                                \
     X(confirmed_down)                                                                                        \
-    X(converged_ms)
+    X(broken_off)                                                                                            \
+    X(broken_daemons)                                                                                        \
+    X(broken_corosyncs)                                                                                      \
+    X(broken_networks)
+
+#define STATS(X) COUNTS(X) FAULTS(X)
 
 struct stats {
 #define X(name) uint64_t name;
@@ -89,7 +117,7 @@ struct stats {
 
 enum item_type {
     ITEM_NET,    /* the head of a host's queue is due */
-    ITEM_QUORUM, /* a ring's quorum notice reaches a host; a: ring, b: quorate */
+    ITEM_QUORUM, /* a quorum notice reaches a host; a: ring, 0: whichever it is in */
     ITEM_REFORM, /* the membership protocol finds out who is there */
     ITEM_TICK,   /* a daemon's deadline */
     ITEM_AGENT,  /* an agent's next step; a: its uid */
@@ -102,8 +130,9 @@ enum item_type {
     ITEM_COROSYNC,
     ITEM_FAULT,
     ITEM_OPERATOR,
-    ITEM_HEAL, /* a partition ends; a: its number */
-    ITEM_LOOK, /* checks that need time */
+    ITEM_HEAL,  /* a partition ends; a: its number */
+    ITEM_STORM, /* its next blow; a: its number as a partition, b: blows left */
+    ITEM_LOOK,  /* checks that need time */
 };
 
 struct item {
@@ -119,6 +148,7 @@ struct item {
 struct message {
     unsigned refs;
     uint32_t from;
+    node_set to, seen, skipped; /* by whom */
     size_t len;
     uint8_t data[];
 };
@@ -129,16 +159,15 @@ struct delivery {
     struct message *m; /* a reference */
     bool missing;      /* it was lost on the way; nothing behind it is delivered before that is settled */
     int sender;        /* host */
-    uint64_t ring;
+    uint64_t ring, id; /* its serial; what corosync calls it */
     node_set present, members;
-    bool new_ring;
 };
 
 struct ring {
-    unsigned refs; /* hosts that are in it */
-    uint64_t id, seq;
-    node_set members; /* hosts, bit by node id */
-    bool broken;      /* somebody of it is silent: nothing more is ordered until it has formed anew */
+    unsigned refs;            /* hosts that are in it */
+    uint64_t serial, id, seq; /* id: what corosync calls it, which may repeat */
+    node_set members;         /* hosts, bit by node id */
+    bool broken;              /* somebody of it is silent: nothing more is ordered until it has formed anew */
 };
 
 struct net {
@@ -150,9 +179,11 @@ struct net {
     struct ring *ring;                  /* NULL: corosync is not there */
     struct message **held;              /* sent while the ring is broken: goes out in the next one */
     size_t n_held, cap_held;
-    bool joined;               /* its daemon is in the group */
-    node_set present, members; /* as last told to the daemon */
-    uint64_t told_ring;
+    struct message **stalled; /* sent after a write that its daemon still waits for */
+    size_t n_stalled, cap_stalled;
+    bool joined;                   /* its daemon is in the group */
+    node_set present, members;     /* as last told to the daemon */
+    uint64_t told_ring, quorum_at; /* quorum_at: of the newest notice */
     bool quorate;
     uint64_t views;
 };
@@ -171,25 +202,35 @@ struct disk {
     struct hash prev_chain;
     struct journal_entry *v; /* owned, payloads too */
     size_t n, cap;
-    struct journal_mark mark;
-    bool lost; /* it was set aside once */
+    struct journal_mark mark, mark_due; /* on the disk; written behind, at mark_due_at */
+    uint64_t mark_due_at;               /* 0: nothing waits */
+    bool lost;                          /* it was set aside once */
 };
 
 enum death { DEATH_NONE, DEATH_DAEMON, DEATH_HOST };
 
 struct host {
     int id; /* index; the node id is id + 1 */
+    uint64_t rng, launches;
     char name[NAME_SIZE], boot[40];
     bool on, paused;
-    bool power;         /* what its BMC says: a crashed host still has it */
-    uint64_t powers;    /* how often it was switched on */
-    bool cord;          /* its BMC does not answer */
+    bool power;      /* what its BMC says: a crashed host still has it */
+    uint64_t powers; /* how often it was switched on */
+    bool cord;       /* its BMC does not answer */
+    uint64_t bmc_lies_until;
+    bool spared;        /* it was said to be off, and is not: a lie that may break S1 */
     bool broken;        /* stays off: the liveness phase does without it */
     unsigned component; /* of the partition */
     struct net net;
     struct disk disk;
-    uint64_t disk_bad_until; /* writes fail */
-    bool fsync_fails;        /* the next one */
+    uint64_t disk_bad_until;     /* writes fail */
+    uint64_t disk_slow_until;    /* they take their time */
+    uint64_t stall_us;           /* that its daemon waits for the disk in this very call */
+    bool stalling;               /* it waits */
+    uint64_t quorum_wrong_until; /* its votequorum counts wrongly */
+    uint64_t ring_seq;           /* the highest that its corosync has stored */
+    bool ring_torn;              /* that is lost at its next start */
+    bool fsync_fails;            /* the next one */
     uint64_t clock_base;
     bool libvirt; /* answers */
     bool corosync;
@@ -213,7 +254,8 @@ struct host {
                      term S2 is not asked of it */
     uint64_t checked; /* entries up to here were compared */
     uint64_t digested;
-    uint64_t lead_term;
+    uint64_t lead_term, lead_last; /* its log, as long as it leads */
+    struct hash lead_chain;
 };
 
 /* --------------------------------------------------------------------------------------------------- world
@@ -226,6 +268,7 @@ struct vm_world {
     unsigned volume;
     enum q q[HOSTS_MAX];
     uint64_t life[HOSTS_MAX]; /* number of the QEMU process */
+    uint64_t came[HOSTS_MAX]; /* when it arrived from another host; 0: it was started here */
     uint64_t restored[HOSTS_MAX],
         restored_gen[HOSTS_MAX]; /* paused with this saved state's memory; tag 0: not */
     uint64_t disk_gen;           /* counts what may have been written */
@@ -234,6 +277,8 @@ struct vm_world {
     } file;
     uint64_t *used; /* owned; tags that ran (S7) */
     size_t n_used;
+    node_set lost;   /* hosts that died with a QEMU of it, of which nobody has proven it yet (S3) */
+    bool lied;       /* it ran on a host that was falsely reported to be off, and may run twice by that */
     node_set claims; /* of the newest state that any node has applied */
     bool known;      /* that state has it */
 };
@@ -255,7 +300,18 @@ enum act {
     ACT_TRY,
     ACTS
 };
-enum agent_fault { AF_NONE, AF_FAIL_BEFORE, AF_FAIL_AFTER, AF_HANG_BEFORE, AF_HANG_AFTER, AF_GARBLED };
+enum agent_fault {
+    AF_NONE,
+    AF_FAIL_BEFORE,
+    AF_FAIL_AFTER,
+    AF_HANG_BEFORE,
+    AF_HANG_AFTER,
+    AF_GARBLED,
+    AF_DIE_BEFORE,
+    AF_DIE_AFTER,
+    AF_LIE, /* says that it worked, and has done nothing */
+    AGENT_FAULTS
+};
 enum agent_phase { AP_QUEUED, AP_LAUNCHED, AP_BEGUN, AP_ACTED, AP_LEFT };
 
 struct agent {
@@ -271,6 +327,7 @@ struct agent {
     bool force, arrives_paused, torn;
     uint64_t tag, life;
     char serial[PATH_SIZE];
+    uint64_t not_before; /* its daemon waits for the disk until then */
     uint64_t timeout_at, effect_us, done_us, next_at, wait_until;
     uint32_t timeout_ms;
     bool killed; /* the answer was given; what is left holds its lock */
@@ -294,15 +351,16 @@ extern const struct action acts[ACTS];
 
 enum phase { PHASE_SETUP, PHASE_CHAOS, PHASE_LIVENESS, PHASE_DONE };
 
-struct truth { /* what was committed, by index */
-    uint64_t term;
+struct truth {              /* what was committed, by index */
+    uint64_t term, by_term; /* by_term: in which it was committed, or a later one */
     struct hash chain;
     uint64_t digest_term;
     struct hash digest;
 };
 
 struct sim {
-    uint64_t seed, rng, now, order;
+    uint64_t seed, *rng, common, now, order;
+    uint64_t lines; /* that a trace has */
     bool trace, failed;
     char failure[1024];
     enum phase phase;
@@ -317,6 +375,8 @@ struct sim {
     struct stats stats;
     uint64_t applied[EV_COUNT], rejected[EV_COUNT]; /* how often, by kind */
     uint64_t rings, partition;
+    uint64_t ring_ids[RING_IDS_MAX]; /* that were used */
+    size_t n_ring_ids;
     bool bmc_cut; /* a partition cuts the BMCs too */
     bool reform_due;
 
@@ -324,8 +384,13 @@ struct sim {
     uint64_t chaos_us; /* how long the faults last */
     uint64_t fault_mean_us, operator_mean_us;
     unsigned agent_fault_permille, guest_end_permille, crash_weight;
-    bool early_faults, migration_apart, store_lost;
+    bool early_faults, migration_apart, store_lost, lying_bmcs;
     uint32_t snapshot_entries;
+
+    /* What was drawn and happened, in order: (stream, number); a run can be repeated without some of it. */
+    uint64_t *happened;
+    size_t n_happened, cap_happened;
+    uint64_t faults, asks; /* numbers of the next ones */
 
     /* The operator. */
     unsigned step; /* of the setup */
@@ -333,11 +398,10 @@ struct sim {
     bool step_waits;
 
     /* The checks. */
+    struct raft *raft; /* owned */
     struct truth *truth;
     size_t n_truth;
     uint64_t newest_index;
-    int *leader_of; /* by term: host + 1 */
-    size_t n_leader;
     uint64_t healed_at, quiet_at, quiet_index;
 };
 
@@ -346,10 +410,32 @@ extern struct sim sim;
 /* Instead of what the seed draws; 0: as it draws. A seed replays only with the same. */
 extern struct sim_options {
     int nodes, vms;
+    uint64_t events;   /* the faults last for so many */
+    uint64_t chaos_ms; /* … or for so long */
+    bool keeps;        /* of faults, commands and agents' faults only those in keep happen */
+    uint64_t *keep;    /* sorted; as in sim.happened */
+    size_t n_keep;
 } options;
+
+enum stream {
+    STREAM_COMMON,
+    STREAM_CHARACTER, /* what the seed is like */
+    STREAM_HOST,
+    STREAM_VM,
+    STREAM_SETUP,
+    STREAM_FAULT, /* from here on: what kept() can leave out */
+    STREAM_COMMAND,
+    STREAM_AGENT,
+};
 
 /* sim.c */
 void run_seed(uint64_t seed, bool traced);
+/* The first state of a stream of random numbers; and what draw() draws from until the next item (NULL: the
+ * common one). */
+uint64_t stream(enum stream what, uint64_t number);
+void stream_use(uint64_t *state);
+/* Shall this fault, command or agent's fault happen? */
+bool kept(enum stream what, uint64_t number);
 uint64_t draw(uint64_t below);                 /* 0 when below is 0 */
 uint64_t between(uint64_t low, uint64_t high); /* [low, high] */
 bool chance(unsigned permille);
@@ -391,18 +477,21 @@ void net_leave(struct host *h); /* its daemon is gone */
 void net_gone(struct host *h);  /* its corosync is gone */
 void net_changed(void);         /* who reaches whom */
 void net_reform(void);
+void net_stall_ends(struct host *h);
 void net_deliver(struct host *h);
-void net_quorum(struct host *h, uint64_t ring, bool quorate);
+void net_quorum(struct host *h, uint64_t ring);
 bool net_reaches(const struct host *a, const struct host *b);
 
 /* sim_disk.c */
 void disk_fini(struct disk *d);
+void disk_daemon_died(struct host *h); /* what it had not synced is lost */
 struct store_port disk_port(struct host *h);
 int disk_load(void *ctx, struct journal_load *out, struct err *err);
 
 /* sim_world.c */
 void world_clean(struct host *h, int vm, uint64_t life);
 void world_host_died(struct host *h);
+void world_returned(const struct host *h); /* its loss is proven, or over (S3) */
 void world_set(int vm, int host, enum q q);
 void world_libvirt(struct host *h, bool up);
 void world_fini(void);
@@ -425,6 +514,7 @@ void agent_failed(struct agent *a, const char *why);
 void drive_init(void);
 void drive_fault(void);
 void drive_heal(uint64_t number);
+void drive_storm(uint64_t number, uint64_t left);
 void drive_liveness(void);
 
 /* sim_operator.c */
@@ -437,6 +527,7 @@ void check_fini(void);
 void check_daemon(struct host *h); /* after each call into its shell */
 void check_excuse(struct host *h); /* S2's measuring starts again: what happened is beyond a daemon's power */
 void check_qemu(int vm, int host);
+void check_started(int vm, int host);
 void check_resumed(int vm, int host);
 void check_look(void);
 void check_row(const struct history_row *row); /* counts what the core was asked */
@@ -444,5 +535,11 @@ void check_row(const struct history_row *row); /* counts what the core was asked
 bool check_converged(char *why, size_t size);
 /* Prints what the coordinators think of it. */
 void check_explain(void);
+
+/* sim_raft.c */
+void raft_init(void);
+void raft_fini(void);
+void raft_stored(const struct host *h, const struct journal_persist *p); /* its disk has it */
+void raft_step(struct host *h);                                          /* after each call into its shell */
 
 #endif

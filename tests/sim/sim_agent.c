@@ -44,8 +44,9 @@ static void step(struct agent *a, uint64_t when)
 static void launch(struct agent *a)
 {
     a->phase = AP_LAUNCHED;
-    a->timeout_at = sim.now + a->timeout_ms * MS;
-    step(a, sim.now + between(500, 8 * MS));
+    a->not_before = sim.now + sim.hosts[a->host].stall_us;
+    a->timeout_at = a->not_before + a->timeout_ms * MS;
+    step(a, a->not_before + between(500, 8 * MS));
 }
 
 /* The runner runs those with the same word one after the other. */
@@ -144,6 +145,24 @@ static void hang(struct agent *a)
     }
 }
 
+/* By a signal: its last words are lost, and its lock is free. */
+static void die(struct agent *a)
+{
+    sim.stats.agents_died++;
+    buf_reset(&a->out);
+    a->code = 139;
+    snprintf(a->reason, sizeof a->reason, "ended by signal 11");
+}
+
+/* Whoever launched it believes it until the next inventory. Only where nobody's disk depends on it: what must
+ * not be believed (stopped, saved, moved) is the agents' own promise (C4), held by their tests. */
+static void lie(struct agent *a)
+{
+    sim.stats.agents_lied++;
+    a->acted = true;
+    agent_say(a, "state: %s\n", a->act == ACT_RESTORE ? "paused" : "running");
+}
+
 static void begin(struct agent *a)
 {
     if (acts[a->act].changes) {
@@ -161,6 +180,8 @@ static void begin(struct agent *a)
     if (a->fault == AF_FAIL_BEFORE) {
         sim.stats.agents_failed_before++;
         agent_failed(a, "simulated failure");
+    } else if (a->fault == AF_DIE_BEFORE) {
+        die(a);
     } else if (a->fault == AF_HANG_BEFORE) {
         hang(a);
         return;
@@ -187,8 +208,14 @@ static void effect(struct agent *a)
         return;
     }
     a->phase = AP_ACTED;
-    world_act(a);
-    if (a->fault == AF_FAIL_AFTER) {
+    if (a->fault == AF_LIE) {
+        lie(a);
+    } else {
+        world_act(a);
+    }
+    if (a->fault == AF_DIE_AFTER) {
+        die(a);
+    } else if (a->fault == AF_FAIL_AFTER) {
         sim.stats.agents_failed_after++;
         agent_failed(a, "simulated failure, though it worked");
     } else if (a->fault == AF_GARBLED) {
@@ -328,7 +355,7 @@ void agents_daemon_died(struct host *h)
     while (*at_ != NULL) {
         struct agent *a = *at_;
 
-        if (a->host == h->id && a->phase == AP_QUEUED) {
+        if (a->host == h->id && (a->phase == AP_QUEUED || a->not_before > sim.now)) {
             *at_ = a->next;
             buf_fini(&a->out);
             free(a);
@@ -370,14 +397,67 @@ static enum act act_find(const struct run_spec *spec)
 
 static void draw_fault(struct agent *a)
 {
-    if (!chaos() || !chance(sim.agent_fault_permille)) {
+    uint64_t number = ((uint64_t)a->host + 1) * 1000000 + sim.hosts[a->host].launches;
+    bool may_lie = a->act == ACT_START || a->act == ACT_RESTORE || a->act == ACT_RESUME;
+
+    if (!chaos() || !chance(sim.agent_fault_permille) || !kept(STREAM_AGENT, number)) {
         return;
     }
-    a->fault = (enum agent_fault)between(AF_FAIL_BEFORE, AF_GARBLED);
+    a->fault = (enum agent_fault)between(AF_FAIL_BEFORE, may_lie ? AF_LIE : AF_DIE_AFTER);
     if (a->act == ACT_OFF || a->act == ACT_STATUS) {
         a->fault = chance(500) ? AF_FAIL_BEFORE : AF_FAIL_AFTER;
     }
     sim.hosts[a->host].excused |= a->act == ACT_STOP;
+}
+
+/* How long it will take. */
+static void draw_times(struct agent *a, uint64_t hold_us)
+{
+    uint64_t late = a->timeout_ms > 300 ? (a->timeout_ms - 200) * MS : 50 * MS;
+
+    a->effect_us = between(acts[a->act].low_ms, acts[a->act].high_ms) * MS;
+    a->done_us = between(500, 5 * MS);
+    if (a->act == ACT_HOLD) {
+        a->effect_us = hold_us;
+    } else if (a->act == ACT_STOP) {
+        a->effect_us = a->force ? between(20, 120) * MS : a->effect_us;
+        /* The guest does not listen: ended by force in time. */
+        if ((!a->force && chance(200)) || a->effect_us + 100 * MS > a->timeout_ms * MS) {
+            a->effect_us = late;
+        }
+    } else if (chaos() && chance(a->act == ACT_OFF ? 100 : 30)) {
+        a->effect_us *= 10;
+        sim.stats.agents_slow++;
+        sim.stats.fences_slow += a->act == ACT_OFF;
+    }
+}
+
+/* What its parameters say. */
+static void read_params(struct agent *a, const struct run_spec *spec)
+{
+    const char *target = param(spec, a->act == ACT_MIGRATE ? "CRM_meta_migrate_target" : "host");
+
+    a->force = strcmp(param(spec, "force"), "1") == 0;
+    a->arrives_paused = strcmp(param(spec, "migrate_paused"), "1") == 0;
+    a->tag = strtoull(param(spec, "tag"), NULL, 10);
+    for (int i = 0; i < sim.vms && acts[a->act].changes; i++) {
+        if (strcmp(sim.vm[i].uuid, param(spec, "uuid")) == 0) {
+            a->vm = i;
+            a->volume = sim.vm[i].volume;
+        }
+    }
+    for (int i = 0; i < sim.n; i++) {
+        if (strcmp(sim.hosts[i].name, target) == 0) {
+            a->target = i;
+        }
+    }
+    if (a->act >= ACT_MOUNT) {
+        a->volume = (unsigned)strtoul(param(spec, "source") + strlen("/shared/"), NULL, 10);
+    }
+    if (a->act == ACT_HOLD || a->act == ACT_TRY) {
+        a->tag = strtoull(param(spec, "proof") + strlen("image-"), NULL, 10);
+        a->force = strcmp(param(spec, "want"), "refused") == 0;
+    }
 }
 
 static int runner_run(void *ctx, const struct run_spec *spec)
@@ -385,7 +465,7 @@ static int runner_run(void *ctx, const struct run_spec *spec)
     struct host *h = ctx;
     struct agent *a, **end = &sim.agents;
     enum act act = act_find(spec);
-    bool force = strcmp(param(spec, "force"), "1") == 0;
+    uint64_t hold_us = strtoull(param(spec, "hold_ms"), NULL, 10) * MS;
 
     if (act == ACTS || !daemon_effect(h)) {
         return RC_IO;
@@ -397,47 +477,12 @@ static int runner_run(void *ctx, const struct run_spec *spec)
     a->session = h->session;
     a->act = act;
     a->vm = a->target = -1;
-    a->force = force;
-    a->arrives_paused = strcmp(param(spec, "migrate_paused"), "1") == 0;
-    a->tag = strtoull(param(spec, "tag"), NULL, 10);
     a->timeout_ms = spec->timeout_ms;
     snprintf(a->serial, sizeof a->serial, "%s", spec->serial ? spec->serial : "");
-    for (int i = 0; i < sim.vms && acts[act].changes; i++) {
-        if (strcmp(sim.vm[i].uuid, param(spec, "uuid")) == 0) {
-            a->vm = i;
-            a->volume = sim.vm[i].volume;
-        }
-    }
-    for (int i = 0; i < sim.n; i++) {
-        if (strcmp(sim.hosts[i].name, param(spec, act == ACT_MIGRATE ? "CRM_meta_migrate_target" : "host")) ==
-            0) {
-            a->target = i;
-        }
-    }
-    if (act >= ACT_MOUNT) {
-        a->volume = (unsigned)strtoul(param(spec, "source") + strlen("/shared/"), NULL, 10);
-    }
-    a->effect_us = between(acts[act].low_ms, acts[act].high_ms) * MS;
-    if (act == ACT_HOLD || act == ACT_TRY) {
-        uint64_t hold = strtoull(param(spec, "hold_ms"), NULL, 10) * MS;
-
-        a->tag = strtoull(param(spec, "proof") + strlen("image-"), NULL, 10);
-        a->force = strcmp(param(spec, "want"), "refused") == 0;
-        a->effect_us = act == ACT_HOLD ? hold : a->effect_us;
-        a->wait_until = sim.now + hold;
-    }
-    if (act == ACT_STOP && force) {
-        a->effect_us = between(20, 120) * MS;
-    } else if (act == ACT_STOP && chance(200)) { /* the guest does not listen: ended by force in time */
-        a->effect_us = a->timeout_ms > 300 ? (a->timeout_ms - 200) * MS : 50 * MS;
-    }
-    if (act == ACT_STOP && a->effect_us + 100 * MS > a->timeout_ms * MS) {
-        a->effect_us = a->timeout_ms > 300 ? (a->timeout_ms - 200) * MS : 50 * MS;
-    }
-    if (chaos() && chance(30) && act != ACT_STOP) {
-        a->effect_us *= 10;
-    }
-    a->done_us = between(500, 5 * MS);
+    read_params(a, spec);
+    draw_times(a, hold_us);
+    a->wait_until = sim.now + hold_us;
+    h->launches++;
     draw_fault(a);
     sim.stats.agents++;
     sim.stats.self_stops += act == ACT_STOP && !journal_is_open(h->sh->j);

@@ -13,12 +13,13 @@ void check_init(void)
 {
     sim.truth = NULL;
     sim.n_truth = 0;
+    raft_init();
 }
 
 void check_fini(void)
 {
     free(sim.truth);
-    free(sim.leader_of);
+    raft_fini();
 }
 
 static struct truth *truth_at(uint64_t index)
@@ -46,6 +47,7 @@ static void check_entries(struct host *h)
         }
         if (t->term == 0) {
             t->term = e->term;
+            t->by_term = h->sh->term;
             t->chain = e->chain;
             sim.stats.applied++;
         } else if (t->term != e->term || !hash_eq(t->chain, e->chain)) {
@@ -76,42 +78,37 @@ static void check_digest(struct host *h)
     }
 }
 
-/* Raft's election safety. */
-static void check_leader(struct host *h)
+/* S3: a VM whose host was lost runs elsewhere only after a fence, an operator's word, or the host's return.
+ */
+void check_started(int vm, int host)
 {
-    uint64_t term = h->sh->term;
+    const struct vm_world *w = &sim.vm[vm];
+    node_set lost = w->lost & ~NODE_BIT(host + 1);
 
-    if (!journal_is_coordinator(h->sh->j) || term == h->lead_term || term > 1000000) {
-        return;
+    if (lost != 0) {
+        fail("S3: %s runs on %s though nobody knows yet that %s is off", w->name, sim.hosts[host].name,
+             sim.hosts[__builtin_ctzll(lost)].name);
     }
-    h->lead_term = term;
-    if (term >= sim.n_leader) {
-        size_t n = (size_t)term + 64;
-
-        sim.leader_of = realloc(sim.leader_of, n * sizeof *sim.leader_of);
-        memset(sim.leader_of + sim.n_leader, 0, (n - sim.n_leader) * sizeof *sim.leader_of);
-        sim.n_leader = n;
-    }
-    if (sim.leader_of[term] != 0 && sim.leader_of[term] != h->id + 1) {
-        fail("election safety: term %llu has two coordinators", (unsigned long long)term);
-    }
-    sim.stats.elections += sim.leader_of[term] == 0;
-    sim.leader_of[term] = h->id + 1;
 }
 
-/* C1: a QEMU exists only where the newest committed state says that one may. */
+/* C1, S1, S8: a QEMU exists only where the newest committed state says that one may. */
 void check_qemu(int vm, int host)
 {
     struct vm_world *w = &sim.vm[vm];
-    int running = 0;
+    int running = 0, open = 0;
 
-    if (w->q[host] != Q_NONE && (w->claims & NODE_BIT(host + 1)) == 0) {
+    if (w->q[host] != Q_NONE && (w->claims & NODE_BIT(host + 1)) == 0 && !w->lied) {
         fail("C1: %s is %s on %s, which has no claim", w->name, q_name(w->q[host]), sim.hosts[host].name);
     }
     for (int i = 0; i < sim.n; i++) {
         running += w->q[i] == Q_RUNNING;
+        open += w->q[i] == Q_RUNNING || (w->q[i] == Q_PAUSED && w->restored[i] != 0);
     }
-    if (running > 1) {
+    if (running > 1 && w->lied) {
+        sim.stats.s1_by_lie++;
+    } else if (open > 1 && running == 1 && !w->lied) {
+        fail("S8: the image of %s is opened for writing by %d QEMUs", w->name, open);
+    } else if (running > 1) {
         fail("S1: %s runs on %d hosts", w->name, running);
     }
 }
@@ -145,6 +142,9 @@ void check_resumed(int vm, int host)
         return;
     }
     w->restored[host] = 0;
+    if (w->lied) {
+        return;
+    }
     for (size_t i = 0; i < w->n_used; i++) {
         if (w->used[i] == tag) {
             fail("S7: %s runs a second time from the state that job %llu saved", w->name,
@@ -163,7 +163,7 @@ void check_daemon(struct host *h)
     if (h->sh->broken) {
         fail("core_check: %s: %s", h->name, core_check(h->sh->st));
     }
-    check_leader(h);
+    raft_step(h);
     if (h->checked > h->sh->applied) { /* it set its journal aside */
         h->checked = h->digested = 0;
     }
@@ -198,7 +198,8 @@ static void check_ended(struct host *h)
         return;
     }
     for (int vm = 0; vm < sim.vms; vm++) {
-        if (sim.vm[vm].q[h->id] != Q_NONE) {
+        /* What another node's migration brings here meanwhile has its own time. */
+        if (sim.vm[vm].q[h->id] != Q_NONE && sim.now - sim.vm[vm].came[h->id] > bound) {
             for (const struct agent *a = sim.agents; a != NULL; a = a->next) {
                 if (a->host == h->id && a->vm == vm && a->phase == AP_LEFT) {
                     return; /* somebody else's leftover is at work: only a watchdog could help */

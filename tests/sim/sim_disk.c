@@ -100,14 +100,57 @@ static void disk_transaction(struct disk *d, const struct journal *j, const stru
     disk_trim(d, p->trim_to);
 }
 
+/* As adapters/store.c: an index that has only grown is written behind, within half a second. */
+static void mark_flush(struct disk *d, bool now)
+{
+    if (d->mark_due_at != 0 && (now || sim.now >= d->mark_due_at)) {
+        d->mark = d->mark_due;
+        d->mark_due_at = 0;
+    }
+}
+
+static void mark_note(struct disk *d, const struct journal_mark *m)
+{
+    bool grown = d->mark.incarnation == m->incarnation && d->mark.term == m->term &&
+                 memcmp(&d->mark.cluster, &m->cluster, sizeof m->cluster) == 0 && m->index >= d->mark.index;
+
+    mark_flush(d, false);
+    if (!grown) {
+        d->mark = *m;
+        d->mark_due_at = 0;
+        return;
+    }
+    d->mark_due = *m;
+    d->mark_due_at = d->mark_due_at ? d->mark_due_at : sim.now + 500 * MS;
+}
+
+void disk_daemon_died(struct host *h)
+{
+    mark_flush(&h->disk, false);
+    sim.stats.marks_lost += h->disk.mark_due_at != 0;
+    h->disk.mark_due_at = 0;
+}
+
+/* The daemon waits for it in its only thread. */
+static void slow(struct host *h)
+{
+    if (h->disk_slow_until > sim.now) {
+        sim.stats.slow_fsyncs++;
+        h->stall_us += chance(50) ? between(150 * MS, 3 * SECOND) : between(MS, 150 * MS);
+    }
+}
+
 static int disk_persist(void *ctx, const struct journal *j, const struct journal_persist *p,
                         bool *fsync_failed, struct err *err)
 {
     struct host *h = ctx;
+    bool was_dying = h->dying, happens = daemon_effect(h);
 
-    if (!daemon_effect(h)) {
+    sim.stats.crashes_in_commit += h->dying && !was_dying;
+    if (!happens) {
         return err_set(err, RC_IO, "dead");
     }
+    slow(h);
     if (h->fsync_fails) {
         h->fsync_fails = false;
         sim.stats.fsync_failed++;
@@ -122,8 +165,9 @@ static int disk_persist(void *ctx, const struct journal *j, const struct journal
         return err_set(err, RC_IO, "simulated disk full");
     }
     disk_transaction(&h->disk, j, p);
+    raft_stored(h, p);
     if (daemon_effect(h)) {
-        h->disk.mark = p->mark;
+        mark_note(&h->disk, &p->mark);
     }
     return 0;
 }
@@ -137,6 +181,7 @@ static int disk_snapshot(void *ctx, const struct journal_snapshot *s, const uint
     if (!daemon_effect(h) || h->disk_bad_until > sim.now) {
         return err_set(err, RC_IO, "simulated disk full");
     }
+    slow(h);
     sim.stats.snapshots++;
     free(h->disk.blob);
     h->disk.snapshot = *s;
@@ -158,9 +203,10 @@ static int disk_snapshot_read(void *ctx, uint64_t index, uint64_t offset, void *
 
 int disk_load(void *ctx, struct journal_load *out, struct err *err)
 {
-    const struct disk *d = &((struct host *)ctx)->disk;
+    struct disk *d = &((struct host *)ctx)->disk;
 
     (void)err;
+    mark_flush(d, true); /* the same daemon has closed it */
     memset(out, 0, sizeof *out);
     out->cluster = d->cluster;
     out->incarnation = d->incarnation;

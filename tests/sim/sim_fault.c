@@ -1,4 +1,4 @@
-/* The seed's character; the faults, and their end. */
+/* The faults, and their end; the seed's character. */
 #include <stdio.h>
 #include <string.h>
 
@@ -23,8 +23,9 @@ static void die(struct host *h, enum death death)
     }
 }
 
-static void blackout(void)
+static void blackout(struct host *h)
 {
+    (void)h;
     sim.stats.blackouts++;
     trace("blackout");
     for (int i = 0; i < sim.n; i++) {
@@ -33,10 +34,11 @@ static void blackout(void)
     }
 }
 
-static void partition(void)
+static void partition(struct host *h)
 {
     unsigned parts = chance(800) ? 2 : 3;
 
+    (void)h;
     sim.stats.partitions++;
     sim.bmc_cut = chance(500);
     sim.stats.partitions_bmc += sim.bmc_cut;
@@ -97,105 +99,272 @@ static void leave(struct host *h)
     }
 }
 
-void drive_fault(void)
+static void host_dies(struct host *h)
+{
+    die(h, DEATH_HOST);
+}
+
+static void daemon_dies(struct host *h)
+{
+    die(h, DEATH_DAEMON);
+}
+
+/* For any time: mostly shorter than a time-out, sometimes longer than all of them. */
+static uint64_t pause_us(void)
+{
+    return chance(500)   ? between(10 * MS, SECOND)
+           : chance(950) ? between(SECOND, 10 * SECOND)
+                         : between(10 * SECOND, 60 * SECOND);
+}
+
+static void host_freezes(struct host *h)
+{
+    host_pause(h, pause_us());
+}
+
+static void daemon_freezes(struct host *h)
+{
+    daemon_pause(h, pause_us());
+}
+
+/* Joins and leaves of rings and of the group, faster than either settles. */
+static void storm(struct host *h)
+{
+    (void)h;
+    sim.stats.storms++;
+    at(sim.now, ITEM_STORM, 0, ++sim.partition, between(5, 40));
+}
+
+void drive_storm(uint64_t number, uint64_t left)
 {
     struct host *h = &sim.hosts[draw((uint64_t)sim.n)];
     uint64_t kind = draw(100);
 
-    at(sim.now + 1 + draw(2 * sim.fault_mean_us), ITEM_FAULT, 0, 0, 0);
-    if (!chaos()) {
+    if (number != sim.partition) {
         return;
     }
-    if (kind < 16) {
-        die(h, DEATH_HOST);
-    } else if (kind < 30) {
-        die(h, DEATH_DAEMON);
-    } else if (kind < 32) {
-        blackout();
-    } else if (kind < 42) {
-        host_pause(h, chance(500) ? between(10 * MS, SECOND) : between(SECOND, 10 * SECOND));
-    } else if (kind < 52) {
-        daemon_pause(h, chance(500) ? between(10 * MS, SECOND) : between(SECOND, 10 * SECOND));
-    } else if (kind < 66) {
-        partition();
-    } else if (kind < 70) {
-        h->cord = chance(500);
-    } else if (kind < 74) {
-        h->disk_bad_until = sim.now + between(10 * MS, 3 * SECOND);
+    if (left == 0 || !chaos()) {
+        drive_heal(number);
+        return;
+    }
+    sim.stats.storm_blows++;
+    if (kind < 60) {
+        h->component ^= 1;
+        trace("storm: %s: in part %u", h->name, h->component);
+        net_changed();
     } else if (kind < 75) {
-        h->fsync_fails = sim.n > 2 && !sim.store_lost; /* once: a majority that lost its memory stays dead */
-        sim.store_lost = true;
-    } else if (kind < 83) {
-        libvirt_restart(h);
-    } else if (kind < 92) {
-        guest_end(h);
-    } else if (kind < 94) {
-        h->wall_offset_ms += (int64_t)between(0, 7200000) - 3600000;
-        sim.stats.clock_jumps++;
-    } else if (kind < 96) {
-        sim.stats.corosync_deaths += h->corosync;
+        sim.stats.daemon_kills += h->sh != NULL;
+        daemon_kill(h);
+    } else if (kind < 90 && h->corosync) {
         host_corosync(h, false);
-        at(sim.now + between(100 * MS, 6 * SECOND), ITEM_COROSYNC, h->id, h->powers, 0);
-    } else {
-        leave(h);
+        at(sim.now + between(20 * MS, 500 * MS), ITEM_COROSYNC, h->id, h->powers, 0);
+    }
+    at(sim.now + between(5 * MS, 200 * MS), ITEM_STORM, 0, number, left - 1);
+}
+
+/* votequorum counts otherwise here than at the others: nothing, or more than there are. */
+static void quorum_differs(struct host *h)
+{
+    if (h->on && h->net.told_ring != 0) {
+        uint64_t end = sim.now + between(100 * MS, 9 * SECOND);
+
+        sim.stats.quorum_differs++;
+        trace("%s: its quorum word is wrong for %llu ms", h->name,
+              (unsigned long long)((end - sim.now) / MS));
+        h->quorum_wrong_until = end;
+        at(sim.now, ITEM_QUORUM, h->id, 0, 0);
+        at(end, ITEM_QUORUM, h->id, 0, 0);
     }
 }
 
-/* Heals a quorate core; the rest stays off for good. From here on everything has to come right. */
+static void bmc_unreachable(struct host *h)
+{
+    h->cord = chance(500);
+}
+
+/* Power off and status will both be said to be what was asked for, and are not. Only in some seeds: S1 may be
+ * broken by that lie alone, and all other seeds have to hold it without this excuse. */
+static void bmc_lies(struct host *h)
+{
+    if (sim.lying_bmcs) {
+        h->bmc_lies_until = sim.now + between(5 * SECOND, 60 * SECOND);
+    }
+}
+
+static void disk_full(struct host *h)
+{
+    h->disk_bad_until = sim.now + between(10 * MS, chance(900) ? 3 * SECOND : 15 * SECOND);
+}
+
+static void disk_slow(struct host *h)
+{
+    h->disk_slow_until = sim.now + between(100 * MS, 10 * SECOND);
+}
+
+static void fsync_fails(struct host *h)
+{
+    h->fsync_fails = sim.n > 2 && !sim.store_lost; /* once: a majority that lost its memory stays dead */
+    sim.store_lost = true;
+}
+
+static void clock_jumps(struct host *h)
+{
+    h->wall_offset_ms += (int64_t)between(0, 7200000) - 3600000;
+    sim.stats.clock_jumps++;
+}
+
+static void corosync_dies(struct host *h)
+{
+    sim.stats.corosync_deaths += h->on && h->corosync;
+    h->ring_torn = h->ring_torn || chance(500);
+    host_corosync(h, false);
+    at(sim.now + between(100 * MS, 6 * SECOND), ITEM_COROSYNC, h->id, h->powers, 0);
+}
+
+static const struct {
+    unsigned weight;
+    void (*happens)(struct host *h);
+} faults[] = {
+    {16, host_dies},  {14, daemon_dies},  {2, blackout},       {10, host_freezes},   {10, daemon_freezes},
+    {14, partition},  {3, storm},         {3, quorum_differs}, {4, bmc_unreachable}, {6, bmc_lies},
+    {4, disk_full},   {5, disk_slow},     {1, fsync_fails},    {8, libvirt_restart}, {9, guest_end},
+    {2, clock_jumps}, {3, corosync_dies}, {4, leave}};
+#define KINDS (sizeof faults / sizeof faults[0])
+
+static void fault(void)
+{
+    uint64_t all = 0, k;
+    size_t i = 0;
+
+    for (size_t f = 0; f < KINDS; f++) {
+        all += faults[f].weight;
+    }
+    for (k = draw(all); k >= faults[i].weight; i++) {
+        k -= faults[i].weight;
+    }
+    faults[i].happens(&sim.hosts[draw((uint64_t)sim.n)]);
+}
+
+void drive_fault(void)
+{
+    uint64_t number = sim.faults++, rng = stream(STREAM_FAULT, number);
+
+    stream_use(&rng);
+    at(sim.now + 1 + draw(2 * sim.fault_mean_us), ITEM_FAULT, 0, 0, 0);
+    if (chaos() && kept(STREAM_FAULT, number)) {
+        sim.stats.faults++;
+        sim.stats.events++;
+        fault();
+    }
+    stream_use(NULL);
+}
+
+/* ------------------------------------------------------------------------------------------------- liveness
+ */
+
+static void break_for_good(struct host *h)
+{
+    h->broken = true;
+    switch (draw(5)) {
+    case 0:
+    case 1:
+        sim.stats.broken_off++;
+        host_crash(h);
+        break;
+    case 2:
+        sim.stats.broken_daemons++;
+        daemon_kill(h);
+        break;
+    case 3:
+        sim.stats.broken_corosyncs++;
+        host_corosync(h, false);
+        break;
+    default:
+        sim.stats.broken_networks++;
+        h->component = 1;
+        net_changed();
+        break;
+    }
+    trace("%s: broken for good", h->name);
+}
+
+/* Heals a quorate core; the rest stays broken for good. From here on everything has to come right. */
 void drive_liveness(void)
 {
     /* A node that lost its journal may not have its vote back yet: then nobody else may be missing. */
     int off = sim.store_lost || chance(500) ? 0 : (int)draw((uint64_t)(sim.n - 1) / 2 + 1);
 
-    trace("liveness: faults end, %d hosts stay off", off);
+    trace("liveness: faults end, %d hosts stay broken", off);
     sim.phase = PHASE_LIVENESS;
     sim.healed_at = sim.now;
     drive_heal(sim.partition);
+    sim.partition++; /* the end of one that was under way is past */
     for (int i = 0; i < sim.n; i++) {
         struct host *h = &sim.hosts[i];
 
         h->cord = h->fsync_fails = false;
-        h->disk_bad_until = h->countdown = 0;
+        h->disk_bad_until = h->disk_slow_until = h->bmc_lies_until = h->countdown = 0;
         host_resume(h);
         daemon_resume(h);
         host_corosync(h, true);
         h->libvirt = h->on;
+        if (h->quorum_wrong_until > sim.now) {
+            h->quorum_wrong_until = 0;
+            at(sim.now, ITEM_QUORUM, h->id, 0, 0);
+        }
+        if (h->spared) { /* somebody goes and looks */
+            host_crash(h);
+        }
     }
     for (int first = (int)draw((uint64_t)sim.n), i = 0; i < off; i++) {
-        struct host *h = &sim.hosts[(first + i) % sim.n];
-
-        h->broken = true;
-        host_crash(h);
+        break_for_good(&sim.hosts[(first + i) % sim.n]);
     }
 }
 
-void drive_init(void)
+/* ---------------------------------------------------------------------------------------------- the seed's
+ * character */
+
+static void draw_character(void)
 {
     static const uint64_t fault_means[] = {200 * MS, SECOND, 4 * SECOND};
+    static const int volumes[] = {1, 1, 2, 2, 3, 4};
 
-    sim.n = chance(600) ? (int)between(3, 5) : (int)between(2, HOSTS_MAX);
+    sim.n = chance(600) ? (int)between(3, 5) : (int)between(2, 9);
     sim.vms = (int)between(1, chance(300) ? 30 : 8);
-    sim.n = options.nodes > 0 ? options.nodes : sim.n;
-    sim.vms = options.vms > 0 ? options.vms : sim.vms;
-    sim.volumes = (int)between(1, 2);
+    sim.volumes = volumes[draw(6)];
     sim.chaos_us = between(8 * SECOND, 40 * SECOND);
     sim.fault_mean_us = fault_means[draw(3)];
     sim.operator_mean_us = chance(500) ? 300 * MS : 2 * SECOND;
     sim.agent_fault_permille = chance(400) ? 0 : (unsigned)between(5, 120);
     sim.early_faults = chance(150);
     sim.migration_apart = chance(500);
+    sim.lying_bmcs = chance(100);
     sim.snapshot_entries = chance(500) ? 0 : (uint32_t)between(10, 200);
     for (int v = 0; v < sim.volumes; v++) {
         sim.volume_locks[v] = chance(400);
     }
+    sim.n = options.nodes > 0 ? options.nodes : sim.n;
+    sim.vms = options.vms > 0 ? options.vms : sim.vms;
+    sim.chaos_us = options.chaos_ms > 0 ? options.chaos_ms * MS : sim.chaos_us;
+}
+
+void drive_init(void)
+{
+    uint64_t rng = stream(STREAM_CHARACTER, 0);
+
+    stream_use(&rng);
+    draw_character();
     for (int i = 0; i < sim.n; i++) {
+        rng = stream(STREAM_HOST, (uint64_t)i);
         host_init(&sim.hosts[i], i);
     }
     for (int i = 0; i < sim.vms; i++) {
         struct vm_world *w = &sim.vm[i];
 
+        rng = stream(STREAM_VM, (uint64_t)i);
         snprintf(w->name, sizeof w->name, "vm%d", i + 1);
         snprintf(w->uuid, sizeof w->uuid, "00000000-0000-4000-8000-%012x", (unsigned)i + 1);
         w->volume = (unsigned)draw((uint64_t)sim.volumes);
     }
+    stream_use(NULL);
 }

@@ -89,7 +89,7 @@ void daemon_start(struct host *h)
     struct journal_load load;
     struct err err = ERR_INIT;
 
-    if (!h->on || h->sh != NULL || h->paused) {
+    if (!h->on || h->sh != NULL || h->paused || h->broken) {
         return;
     }
     if (!h->corosync) {
@@ -113,6 +113,7 @@ void daemon_start(struct host *h)
     h->daemon_paused = false;
     h->checked = 0;
     h->lead_term = 0;
+    world_returned(h);
     check_excuse(h);
     net_join(h);
     host_tick(h);
@@ -128,7 +129,9 @@ void daemon_kill(struct host *h)
     h->sh = NULL;
     h->session = 0;
     h->countdown = 0;
-    h->dying = h->daemon_paused = false;
+    h->dying = h->daemon_paused = h->stalling = false;
+    h->stall_us = 0;
+    disk_daemon_died(h);
     agents_daemon_died(h);
     if (h->on) {
         net_leave(h);
@@ -145,7 +148,21 @@ bool daemon_enter(struct host *h)
         return false;
     }
     h->inside = true;
+    sim.stats.events++;
     return true;
+}
+
+/* It has waited for its disk: what it said after that has not been said yet. */
+static void stall(struct host *h)
+{
+    uint64_t us = h->stall_us;
+
+    if (us > 0) {
+        h->stall_us = 0;
+        h->stalling = h->daemon_paused = true;
+        h->open_at += us;
+        at(sim.now + us, ITEM_RESUME_DAEMON, h->id, h->session, 0);
+    }
 }
 
 void daemon_left(struct host *h)
@@ -170,6 +187,7 @@ void daemon_left(struct host *h)
         daemon_kill(h);
     } else {
         host_tick(h);
+        stall(h);
     }
 }
 
@@ -217,7 +235,6 @@ static void go_on(struct host *h)
     }
     h->tick_at = 0;
     h->net.due_at = 0;
-    check_excuse(h);
     if (h->sh != NULL) {
         host_tick(h);
     }
@@ -240,6 +257,7 @@ void host_resume(struct host *h)
     if (h->paused) {
         trace("%s: host goes on", h->name);
         h->paused = false;
+        check_excuse(h);
         go_on(h);
         net_changed();
     }
@@ -261,6 +279,12 @@ void daemon_resume(struct host *h)
     if (h->daemon_paused) {
         trace("%s: daemon goes on", h->name);
         h->daemon_paused = false;
+        if (h->stalling) {
+            h->stalling = false;
+            net_stall_ends(h);
+        } else {
+            check_excuse(h);
+        }
         go_on(h);
     }
 }
@@ -310,7 +334,8 @@ void host_crash(struct host *h)
     }
     sim.stats.crashes++;
     trace("%s: host dies", h->name);
-    h->on = h->paused = false;
+    h->on = h->paused = h->spared = false;
+    h->ring_torn = h->ring_torn || (chaos() && chance(200));
     h->n_deferred = 0;
     daemon_kill(h);
     world_host_died(h);
@@ -324,6 +349,7 @@ void host_init(struct host *h, int id)
 {
     memset(h, 0, sizeof *h);
     h->id = id;
+    h->rng = stream(STREAM_HOST, (uint64_t)id);
     snprintf(h->name, sizeof h->name, "node%d", id + 1);
     h->clock_base = between(1000, 1000000);
     net_init(h);

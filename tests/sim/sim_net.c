@@ -54,8 +54,18 @@ void net_init(struct host *h)
     memset(&h->net, 0, sizeof h->net);
 }
 
+static void stalled_clear(struct net *net)
+{
+    for (size_t i = 0; i < net->n_stalled; i++) {
+        message_put(net->stalled[i]);
+    }
+    net->n_stalled = 0;
+}
+
 void net_fini(struct host *h)
 {
+    stalled_clear(&h->net);
+    free(h->net.stalled);
     queue_clear(&h->net);
     held_clear(&h->net);
     ring_put(h);
@@ -114,13 +124,36 @@ static uint64_t latency(void)
 static void order(struct host *h, struct message *m)
 {
     struct ring *r = h->net.ring;
-    struct delivery d = {.m = m, .seq = ++r->seq, .ring = r->id, .sender = h->id};
+    struct delivery d = {.m = m, .seq = ++r->seq, .ring = r->serial, .sender = h->id};
 
     for (int i = 0; i < sim.n; i++) {
         if (sim.hosts[i].net.ring == r && sim.hosts[i].net.joined) {
+            m->to |= NODE_BIT(i + 1);
             d.at = sim.now + latency();
             push(&sim.hosts[i], d);
         }
+    }
+}
+
+static void keep(struct message ***v, size_t *n, size_t *cap, struct message *m)
+{
+    if (*n == *cap) {
+        *cap = *cap ? 2 * *cap : 16;
+        *v = realloc(*v, *cap * sizeof **v);
+    }
+    (*v)[(*n)++] = m;
+}
+
+/* Takes m over. */
+static void send(struct host *h, struct message *m)
+{
+    struct net *net = &h->net;
+
+    if (net->ring->broken) {
+        keep(&net->held, &net->n_held, &net->cap_held, m);
+    } else {
+        order(h, m);
+        message_put(m);
     }
 }
 
@@ -135,20 +168,37 @@ int net_send(struct host *h, const void *data, size_t len)
     m = malloc(sizeof *m + len);
     m->refs = 1;
     m->from = (uint32_t)h->id + 1;
+    m->to = m->seen = m->skipped = 0;
     m->len = len;
     memcpy(m->data, data, len);
     sim.stats.messages++;
-    if (net->ring->broken) {
-        if (net->n_held == net->cap_held) {
-            net->cap_held = net->cap_held ? 2 * net->cap_held : 16;
-            net->held = realloc(net->held, net->cap_held * sizeof *net->held);
-        }
-        net->held[net->n_held++] = m;
-        return 0;
+    if (h->stall_us > 0 || net->n_stalled > 0) {
+        keep(&net->stalled, &net->n_stalled, &net->cap_stalled, m);
+    } else {
+        send(h, m);
     }
-    order(h, m);
-    message_put(m);
     return 0;
+}
+
+/* Its daemon has waited for its disk; now it goes on, and says what it had to say. */
+void net_stall_ends(struct host *h)
+{
+    size_t n = h->net.n_stalled;
+
+    h->net.n_stalled = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (h->net.ring != NULL) {
+            send(h, h->net.stalled[i]);
+        } else {
+            message_put(h->net.stalled[i]);
+        }
+    }
+}
+
+/* What votequorum says on this host. */
+static bool word(const struct host *h)
+{
+    return (__builtin_popcountll(h->net.members) * 2 > sim.n) != (h->quorum_wrong_until > sim.now);
 }
 
 static void conf(struct host *h, struct delivery *d)
@@ -157,17 +207,24 @@ static void conf(struct host *h, struct delivery *d)
 
     net->present = d->present;
     net->members = d->members;
-    if (net->told_ring != d->ring) {
+    if (net->told_ring != d->id) {
         uint64_t delay = chaos() && chance(50) ? between(10 * MS, 500 * MS) : between(100, 10 * MS);
 
         sim.stats.late_quorum += delay > 10 * MS;
-        net->told_ring = d->ring;
+        net->told_ring = d->id;
         net->quorate = false;
-        at(sim.now + delay, ITEM_QUORUM, h->id, d->ring, __builtin_popcountll(d->members) * 2 > sim.n);
+        net->quorum_at = net->quorum_at > sim.now + delay ? net->quorum_at : sim.now + delay;
+        at(net->quorum_at, ITEM_QUORUM, h->id, d->id, 0);
     }
     trace("%s: view {%llx} of ring %llu {%llx}", h->name, (unsigned long long)net->present,
-          (unsigned long long)d->ring, (unsigned long long)net->members);
+          (unsigned long long)d->id, (unsigned long long)net->members);
     shell_view(h->sh, net->present, net->members, net->quorate, ++net->views);
+}
+
+/* Its sender alone has got it, and nobody else ever will. */
+static void own_only(struct message *m)
+{
+    sim.stats.self_only += m->skipped != 0 && m->seen == NODE_BIT(m->from) && (m->seen | m->skipped) == m->to;
 }
 
 void net_deliver(struct host *h)
@@ -191,7 +248,10 @@ void net_deliver(struct host *h)
     if (d.m == NULL) {
         conf(h, &d);
     } else {
-        sim.stats.late_views += net->ring != NULL && net->ring->id != d.ring;
+        sim.stats.late_views += net->ring != NULL && net->ring->serial != d.ring;
+        sim.stats.minority_messages += __builtin_popcountll(net->members) * 2 <= sim.n;
+        d.m->seen |= NODE_BIT(h->id + 1);
+        own_only(d.m);
         shell_message(h->sh, d.m->from, d.m->data, d.m->len);
         message_put(d.m);
     }
@@ -199,11 +259,11 @@ void net_deliver(struct host *h)
     schedule(h);
 }
 
-void net_quorum(struct host *h, uint64_t ring, bool quorate)
+void net_quorum(struct host *h, uint64_t ring)
 {
-    if (h->net.told_ring == ring && h->net.joined && daemon_enter(h)) {
-        h->net.quorate = quorate;
-        shell_view(h->sh, h->net.present, h->net.members, quorate, ++h->net.views);
+    if ((ring == 0 || h->net.told_ring == ring) && h->net.joined && daemon_enter(h)) {
+        h->net.quorate = word(h);
+        shell_view(h->sh, h->net.present, h->net.members, h->net.quorate, ++h->net.views);
         daemon_left(h);
     }
 }
@@ -225,8 +285,12 @@ static node_set joined(const struct ring *r)
 /* Tells the group who is in it, in the order of its messages. */
 static void tell(struct ring *r)
 {
-    struct delivery d = {
-        .seq = ++r->seq, .ring = r->id, .present = joined(r), .members = r->members, .sender = -1};
+    struct delivery d = {.seq = ++r->seq,
+                         .ring = r->serial,
+                         .id = r->id,
+                         .present = joined(r),
+                         .members = r->members,
+                         .sender = -1};
 
     for (int i = 0; i < sim.n; i++) {
         if (sim.hosts[i].net.ring == r && sim.hosts[i].net.joined) {
@@ -251,6 +315,7 @@ void net_leave(struct host *h)
 {
     h->net.joined = false;
     queue_clear(&h->net);
+    stalled_clear(&h->net);
     if (chance(500)) { /* what it had handed to its corosync may still go out */
         held_clear(&h->net);
     }
@@ -263,8 +328,13 @@ void net_gone(struct host *h)
 {
     h->net.joined = false;
     queue_clear(&h->net);
+    stalled_clear(&h->net);
     held_clear(&h->net);
     ring_put(h);
+    if (h->ring_torn) {
+        h->ring_torn = false;
+        h->ring_seq = draw(h->ring_seq + 1);
+    }
     net_changed();
 }
 
@@ -295,7 +365,7 @@ static void lose(struct ring *r)
         for (size_t k = 0; h->net.ring == r && k < h->net.n; k++) {
             struct delivery *d = &h->net.queue[h->net.head + k];
 
-            if (d->ring == r->id && d->m != NULL && d->sender != i &&
+            if (d->ring == r->serial && d->m != NULL && d->sender != i &&
                 !net_reaches(h, &sim.hosts[d->sender])) {
                 d->missing = chance(500);
             }
@@ -327,13 +397,13 @@ static bool somebody_has(const struct ring *r, node_set group, uint64_t seq)
         if ((group & NODE_BIT(i + 1)) == 0 || net->ring != r || !net->joined) {
             continue;
         }
-        if (net->delivered_ring == r->id && net->delivered >= seq) {
+        if (net->delivered_ring == r->serial && net->delivered >= seq) {
             return true;
         }
         for (size_t k = 0; k < net->n; k++) {
             const struct delivery *d = &net->queue[net->head + k];
 
-            if (d->ring == r->id && d->seq == seq && !d->missing) {
+            if (d->ring == r->serial && d->seq == seq && !d->missing) {
                 return true;
             }
         }
@@ -345,19 +415,24 @@ static bool somebody_has(const struct ring *r, node_set group, uint64_t seq)
 static void settle(struct host *h, node_set group)
 {
     struct net *net = &h->net;
-    size_t keep = 0;
+    size_t kept_ = 0;
+    bool hole = false;
 
     for (size_t k = 0; k < net->n; k++) {
         struct delivery d = net->queue[net->head + k];
 
         if (d.missing && !somebody_has(net->ring, group, d.seq)) {
             sim.stats.holes++;
+            hole = true;
+            d.m->skipped |= NODE_BIT(h->id + 1);
+            own_only(d.m);
             message_put(d.m);
             continue;
         }
-        net->queue[net->head + keep++] = d;
+        sim.stats.holes_passed += hole && d.m != NULL;
+        net->queue[net->head + kept_++] = d;
     }
-    net->n = keep;
+    net->n = kept_;
 }
 
 static void found(struct host *h)
@@ -396,11 +471,41 @@ static void heal(struct ring *r)
     }
 }
 
+/* The lowest of them represents the ring; the number goes on from the highest that any of them has stored,
+ * so that a torn store may bring an old one back. */
+static uint64_t ring_id(node_set group)
+{
+    uint64_t seq = 0, id;
+
+    for (int i = 0; i < sim.n; i++) {
+        if ((group & NODE_BIT(i + 1)) && sim.hosts[i].ring_seq > seq) {
+            seq = sim.hosts[i].ring_seq;
+        }
+    }
+    seq++;
+    for (int i = 0; i < sim.n; i++) {
+        if (group & NODE_BIT(i + 1)) {
+            sim.hosts[i].ring_seq = seq;
+        }
+    }
+    id = seq << 8 | (unsigned)__builtin_ctzll(group);
+    for (size_t i = 0; i < sim.n_ring_ids; i++) {
+        if (sim.ring_ids[i] == id) {
+            sim.stats.ring_repeats++;
+            return id;
+        }
+    }
+    sim.ring_ids[sim.n_ring_ids] = id;
+    sim.n_ring_ids += sim.n_ring_ids < RING_IDS_MAX - 1;
+    return id;
+}
+
 static void form(node_set group)
 {
     struct ring *r = calloc(1, sizeof *r);
 
-    r->id = ++sim.rings;
+    r->serial = ++sim.rings;
+    r->id = ring_id(group);
     r->members = group;
     for (int i = 0; i < sim.n; i++) { /* all of them look at the old rings before any leaves its own */
         if (group & NODE_BIT(i + 1)) {

@@ -26,6 +26,7 @@ static void ask(struct host *h, uint64_t request, struct event *e)
 {
     snprintf(e->by, sizeof e->by, "root@%.40s", h->name);
     sim.stats.commands++;
+    sim.stats.events++;
     trace("%s: command %llu: %s %s node %u to %u", h->name, (unsigned long long)request, event_key(e->kind),
           e->subject, e->node, e->to);
     if (daemon_enter(h)) {
@@ -108,6 +109,7 @@ static void setup(void)
 {
     int step = (int)sim.step, first_vm = 1 + sim.volumes + sim.n;
     struct host *h = somebody();
+    uint64_t rng = stream(STREAM_SETUP, (uint64_t)step);
     struct event e;
 
     if (step == first_vm + sim.vms) {
@@ -119,6 +121,7 @@ static void setup(void)
         return;
     }
     event_init(&e, EV_NONE);
+    stream_use(&rng);
     if (step == 0) {
         setup_options(&e);
     } else if (step <= sim.volumes) {
@@ -177,6 +180,7 @@ static bool op_confirm(struct event *e)
 
         if (!t->on && chance(700)) {
             t->power = false;
+            world_returned(t);
             e->kind = EV_CMD_NODE_CONFIRM_DOWN;
             e->node = (uint32_t)i + 1;
             e->flags = chance(500) ? EVF_FORCE : 0;
@@ -248,26 +252,10 @@ static void tidy(struct host *h)
     }
 }
 
-void drive_operator(void)
+static void wish(struct host *h)
 {
-    struct host *h = somebody();
     struct event e;
 
-    at(sim.now + 1 + draw(2 * (sim.phase == PHASE_CHAOS ? sim.operator_mean_us : 40 * MS)), ITEM_OPERATOR, 0,
-       0, 0);
-    if (sim.phase == PHASE_SETUP) {
-        setup();
-        return;
-    }
-    if (h == NULL) {
-        return;
-    }
-    if (sim.phase == PHASE_LIVENESS) {
-        if (chance(20)) {
-            tidy(h);
-        }
-        return;
-    }
     event_init(&e, EV_NONE);
     if (chance(800)) {
         op_vm(&e, shell_state(h->sh));
@@ -275,4 +263,25 @@ void drive_operator(void)
         op_node(&e);
     }
     ask(h, ++sim.request, &e);
+}
+
+void drive_operator(void)
+{
+    uint64_t number = sim.asks++, rng = stream(STREAM_COMMAND, number);
+    struct host *h;
+
+    stream_use(&rng);
+    at(sim.now + 1 + draw(2 * (sim.phase == PHASE_CHAOS ? sim.operator_mean_us : 40 * MS)), ITEM_OPERATOR, 0,
+       0, 0);
+    h = somebody();
+    if (sim.phase == PHASE_SETUP) {
+        setup();
+    } else if (h != NULL && sim.phase == PHASE_LIVENESS) {
+        if (chance(20)) {
+            tidy(h);
+        }
+    } else if (h != NULL && kept(STREAM_COMMAND, number)) {
+        wish(h);
+    }
+    stream_use(NULL);
 }

@@ -15,6 +15,20 @@ const char *q_name(enum q q)
 /* ---------------------------------------------------------------------------------------------------- QEMUs
  */
 
+/* A lie about a host's power still has consequences. */
+static bool may_be_double(const struct vm_world *w)
+{
+    int n = 0;
+
+    for (int i = 0; i < sim.n; i++) {
+        n += w->q[i] != Q_NONE;
+        if (w->q[i] != Q_NONE && sim.hosts[i].spared) {
+            return true;
+        }
+    }
+    return n > 1;
+}
+
 void world_set(int vm, int host, enum q q)
 {
     struct vm_world *w = &sim.vm[vm];
@@ -26,10 +40,14 @@ void world_set(int vm, int host, enum q q)
     trace("%s: QEMU of %s: %s -> %s", sim.hosts[host].name, w->name, q_name(old), q_name(q));
     if (old == Q_NONE) {
         w->life[host] = ++sim.uids;
+        w->came[host] = q == Q_INCOMING ? sim.now : 0;
         w->restored[host] = 0;
     }
     w->q[host] = q;
     if (q == Q_RUNNING) {
+        if (old == Q_NONE || w->restored[host] != 0) {
+            check_started(vm, host);
+        }
         check_resumed(vm, host);
         w->disk_gen++; /* from now on it writes */
     }
@@ -37,6 +55,18 @@ void world_set(int vm, int host, enum q q)
         w->disk_gen++;
     }
     check_qemu(vm, host);
+    if (w->lied && q == Q_NONE) {
+        w->lied = may_be_double(w);
+    }
+}
+
+/* Nobody needs to ask about this host any more: it was fenced, or he who pulled its plug has said so, or it
+ * is back. */
+void world_returned(const struct host *h)
+{
+    for (int vm = 0; vm < sim.vms; vm++) {
+        sim.vm[vm].lost &= ~NODE_BIT(h->id + 1);
+    }
 }
 
 void world_host_died(struct host *h)
@@ -47,13 +77,17 @@ void world_host_died(struct host *h)
             sim.hosts[a->target].on && sim.vm[a->vm].q[a->target] == Q_INCOMING &&
             sim.vm[a->vm].life[a->target] == a->life) {
             sim.stats.migrations_torn++;
+            sim.vm[a->vm].lost |= NODE_BIT(h->id + 1);
             world_set(a->vm, h->id, Q_NONE);
             world_set(a->vm, a->target, a->arrives_paused ? Q_PAUSED : Q_RUNNING);
         }
     }
     agents_host_died(h);
     for (int vm = 0; vm < sim.vms; vm++) {
-        world_set(vm, h->id, Q_NONE);
+        if (sim.vm[vm].q[h->id] != Q_NONE) {
+            sim.vm[vm].lost |= NODE_BIT(h->id + 1);
+            world_set(vm, h->id, Q_NONE);
+        }
     }
     memset(h->mounted, 0, sizeof h->mounted);
 }
@@ -255,6 +289,17 @@ static bool bmc_answers(const struct agent *a)
     return !t->cord && !(sim.bmc_cut && h->component != t->component);
 }
 
+/* Its VMs may run twice from now on: the fence is what S1 rests on. */
+static void lie(struct host *t)
+{
+    sim.stats.fences_lied++;
+    trace("%s: power off is reported, and it runs", t->name);
+    t->spared = true;
+    for (int vm = 0; vm < sim.vms; vm++) {
+        sim.vm[vm].lied = sim.vm[vm].lied || sim.vm[vm].q[t->id] != Q_NONE;
+    }
+}
+
 static void fence_off(struct agent *a)
 {
     struct host *t = &sim.hosts[a->target];
@@ -262,6 +307,10 @@ static void fence_off(struct agent *a)
     if (!bmc_answers(a)) {
         sim.stats.fences_failed++;
         agent_failed(a, "the BMC does not answer");
+        return;
+    }
+    if (t->on && t->bmc_lies_until > sim.now) {
+        lie(t);
         return;
     }
     sim.stats.fences++;
@@ -273,7 +322,12 @@ static void fence_off(struct agent *a)
 
 static void fence_status(struct agent *a)
 {
-    a->code = !bmc_answers(a) ? 1 : sim.hosts[a->target].power ? 0 : 2;
+    struct host *t = &sim.hosts[a->target];
+
+    a->code = !bmc_answers(a) ? 1 : t->power && !t->spared ? 0 : 2;
+    if (a->code == 2) {
+        world_returned(t);
+    }
 }
 
 static void mount_volume(struct agent *a)
