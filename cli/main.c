@@ -11,6 +11,7 @@
 
 const struct cli_group cli_groups[] = {
     {NULL, "the cluster at a glance", cmd_status},
+    {"cluster", "the first creation", cmd_cluster},
     {"node", "nodes: maintenance, fencing", cmd_node},
     {"vm", "virtual machines", cmd_vm},
     {"explain", "why a thing is as it is", cmd_explain},

@@ -69,7 +69,7 @@ bool shell_leads(const struct shell *sh)
 /* ------------------------------------------------------------------------------------------------ the loop
  */
 
-static bool enter(struct shell *sh)
+bool shell_enter(struct shell *sh)
 {
     uint64_t now = sh->p.clock.now_ms(sh->p.clock.ctx);
 
@@ -132,7 +132,7 @@ static void trim_history(struct shell *sh)
 }
 
 /* Does everything that can be done now. */
-static void settle(struct shell *sh)
+void shell_settle(struct shell *sh)
 {
     struct journal_event tick = {.type = JOURNAL_EV_TICK};
     bool more = true;
@@ -271,7 +271,7 @@ void shell_view(struct shell *sh, node_set present, node_set ring, bool quorate,
     struct journal_event ev = {.type = JOURNAL_EV_VIEW};
     uint32_t nodes[NODES_MAX];
 
-    if (!enter(sh)) {
+    if (!shell_enter(sh)) {
         return;
     }
     for (uint32_t id = 1; id <= NODES_MAX; id++) {
@@ -286,7 +286,7 @@ void shell_view(struct shell *sh, node_set present, node_set ring, bool quorate,
     sh->world.ring = ring;
     sh->dirty = true;
     journal_feed(sh, &ev, NULL);
-    settle(sh);
+    shell_settle(sh);
 }
 
 /* A message of ours: parsed here, once; garbage is dropped and counted. */
@@ -325,7 +325,7 @@ void shell_message(struct shell *sh, uint32_t from, const void *data, size_t len
 {
     struct journal_event ev = {.type = JOURNAL_EV_MESSAGE};
 
-    if (!enter(sh)) {
+    if (!shell_enter(sh)) {
         return;
     }
     if (journal_message_peek(data, len)) {
@@ -336,7 +336,7 @@ void shell_message(struct shell *sh, uint32_t from, const void *data, size_t len
     } else {
         own_message(sh, from, data, len);
     }
-    settle(sh);
+    shell_settle(sh);
 }
 
 static struct run *run_find(const struct shell *sh, uint64_t id)
@@ -353,14 +353,14 @@ void shell_run_done(struct shell *sh, uint64_t id, const struct run_result *res)
 {
     struct run *r;
 
-    if (!enter(sh)) {
+    if (!shell_enter(sh)) {
         return;
     }
     r = run_find(sh, id);
     if (r != NULL) {
         run_done(sh, r, res);
     }
-    settle(sh);
+    shell_settle(sh);
 }
 
 void shell_run_line(struct shell *sh, uint64_t id, const char *line)
@@ -370,7 +370,7 @@ void shell_run_line(struct shell *sh, uint64_t id, const char *line)
     double fraction;
     char *end;
 
-    if (strncmp(line, progress, sizeof progress - 1) != 0 || !enter(sh)) {
+    if (strncmp(line, progress, sizeof progress - 1) != 0 || !shell_enter(sh)) {
         return;
     }
     r = run_find(sh, id);
@@ -378,21 +378,21 @@ void shell_run_line(struct shell *sh, uint64_t id, const char *line)
     if (r != NULL && r->job.op != 0 && end != line + sizeof progress - 1 && fraction >= 0 && fraction <= 1) {
         progress_note(sh, r->job.op, fraction, true);
     }
-    settle(sh);
+    shell_settle(sh);
 }
 
 void shell_look(struct shell *sh)
 {
-    if (enter(sh)) {
+    if (shell_enter(sh)) {
         inventory_ask(sh, false);
-        settle(sh);
+        shell_settle(sh);
     }
 }
 
 void shell_tick(struct shell *sh)
 {
-    if (enter(sh)) {
-        settle(sh);
+    if (shell_enter(sh)) {
+        shell_settle(sh);
     }
 }
 
@@ -434,7 +434,7 @@ void shell_command(struct shell *sh, uint64_t request, struct event *e)
     struct err err = ERR_INIT;
     int rc;
 
-    if (!enter(sh)) {
+    if (!shell_enter(sh)) {
         err_set(&err, RC_FAILED, "this daemon has stopped after a failure: see its log");
         rc = RC_FAILED;
     } else {
@@ -445,16 +445,16 @@ void shell_command(struct shell *sh, uint64_t request, struct event *e)
         sh->p.client.answer(sh->p.client.ctx, request, rc, &err, 0);
     }
     if (!sh->failed) {
-        settle(sh);
+        shell_settle(sh);
     }
 }
 
 void shell_leave(struct shell *sh)
 {
-    if (enter(sh)) {
+    if (shell_enter(sh)) {
         sh->leaving = true;
         sh->leave_ms = sh->now + LEAVE_MS;
-        settle(sh);
+        shell_settle(sh);
     }
 }
 

@@ -63,6 +63,8 @@ uint64_t shell_next_ms(const struct shell *sh);
 /* An operator's command: e (kind 'C', taken over) is proposed; the answer comes by client_port.answer under
  * `request`, RC_NO_QUORUM at once when there is no open term, RC_TIMED_OUT when it took too long. */
 void shell_command(struct shell *sh, uint64_t request, struct event *e);
+/* `cluster create`: the first creation although configured nodes are absent (A10). 0, or err says why not. */
+int shell_create(struct shell *sh, struct err *err);
 /* Begin an orderly end of this daemon (SIGTERM): says "empty, leaving" when nothing runs here (N2), then
  * shell_may_exit turns true; VMs that run keep running. */
 void shell_leave(struct shell *sh);

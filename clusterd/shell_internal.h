@@ -4,7 +4,8 @@
  *
  * Who owns what: shell.c the entry points and the loop; shell_journal.c the journal's actions, applying and
  * snapshots; shell_propose.c this node's proposals, and what the coordinator takes; shell_decide.c decisions
- * and deadlines; shell_jobs.c programs that run for a job; shell_inventory.c C3; shell_quorum.c S2.
+ * and deadlines; shell_members.c who belongs to the cluster; shell_jobs.c programs that run for a job;
+ * shell_inventory.c C3; shell_quorum.c S2.
  */
 #ifndef CLUSTERD_SHELL_INTERNAL_H
 #define CLUSTERD_SHELL_INTERNAL_H
@@ -199,6 +200,9 @@ void shell_fail(struct shell *sh, const char *fmt, ...) __attribute__((format(pr
 /* The same, for something that could not be read: err says why, and whether a newer version wrote it (A13).
  */
 void shell_fail_read(struct shell *sh, const char *what, uint64_t index, const struct err *err);
+/* An entry point begins, false: nothing is done any more; and ends: does everything that can be done now. */
+bool shell_enter(struct shell *sh);
+void shell_settle(struct shell *sh);
 /* This node in the applied state, when its session is this daemon's; else NULL. */
 const struct node *shell_self(const struct shell *sh);
 /* C2's moment: the open term was heard within E and all that is known to be committed is applied. */

@@ -105,6 +105,7 @@ static const struct command *find_command(struct json_object *request, struct er
     }
     command = find_row(query_commands, json_object_get_string(name));
     command = command ? command : find_row(event_commands, json_object_get_string(name));
+    command = command ? command : find_row(member_commands, json_object_get_string(name));
     if (command != NULL) {
         return command;
     }

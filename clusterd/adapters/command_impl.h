@@ -62,8 +62,8 @@ struct json_object *arg_get(const struct call *c, const char *name);
 /* A text of at most EVENT_VALUE_MAX bytes without control characters. */
 bool arg_is_value(struct json_object *o);
 
-/* command_query.c, command_event.c: the rows; each ends with a NULL name. */
-extern const struct command query_commands[], event_commands[];
+/* command_query.c, command_event.c, command_members.c: the rows; each ends with a NULL name. */
+extern const struct command query_commands[], event_commands[], member_commands[];
 /* Adds an argument of that name, where it was given, to the event as a pair. */
 int event_fill_word(struct call *c, const char *arg);
 /* {"key": value} */

@@ -67,11 +67,12 @@ static bool name_is_plain(const char *s)
            s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == '\0';
 }
 
-/* A11: these make quorum out of nothing. */
+/* A1, A11: these make quorum out of nothing, or of votes that remember nothing. */
 static int refuse_settings(cmap_handle_t h, struct err *err)
 {
     static const char *const keys[] = {"quorum.last_man_standing", "quorum.auto_tie_breaker",
-                                       "quorum.allow_downscale"};
+                                       "quorum.allow_downscale", "quorum.two_node"};
+    char device[64];
 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         uint8_t v = 0;
@@ -82,6 +83,14 @@ static int refuse_settings(cmap_handle_t h, struct err *err)
             err_hint(err, "take it out of corosync.conf on every node and restart corosync");
             return RC_REFUSED;
         }
+    }
+    if (get_text(h, "quorum.device.model", device, sizeof device)) {
+        (void)err_set(
+            err, RC_REFUSED,
+            "corosync.conf has a quorum device ('quorum.device.model: %s'): its vote remembers nothing",
+            device);
+        err_hint(err, "take the section 'device' out of corosync.conf on every node and restart corosync");
+        return RC_REFUSED;
     }
     return 0;
 }

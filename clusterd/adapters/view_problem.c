@@ -163,7 +163,10 @@ struct json_object *view_problems(const struct view *v)
     struct json_object *list = json_object_new_array();
     char names[400];
 
-    if (!v->quorate) {
+    if (!v->quorate && v->s->term == 0) { /* it knows of no cluster at all */
+        problem(list, v->s->cluster, "clusterctl cluster create begins one with the nodes that are here",
+                "no quorum: %s", v->problem);
+    } else if (!v->quorate) {
         problem(list, v->s->cluster, "clusterctl quorum shows the votes",
                 "no quorum: %s; commands are refused, and what is shown here may be old: only %s answers",
                 v->problem, names_text(v, v->world.present, names, sizeof names));

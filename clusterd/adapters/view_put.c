@@ -106,7 +106,7 @@ struct json_object *view_node_name(const struct view *v, uint32_t id)
     if (id == 0) {
         return NULL;
     }
-    (void)snprintf(text, sizeof text, "%u", id);
+    (void)snprintf(text, sizeof text, "node %u", id); /* it has never come */
     return json_object_new_string(n ? n->name : text);
 }
 

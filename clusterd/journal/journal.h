@@ -82,7 +82,7 @@ enum journal_member_kind { JOURNAL_NODE = 1, JOURNAL_WITNESS };
 
 struct journal_member {
     uint32_t node;        /* corosync's node id, never 0 */
-    uint64_t incarnation; /* of its journal */
+    uint64_t incarnation; /* of its journal; 0: it has not come yet */
     uint8_t votes;        /* 0 or 1 */
     uint8_t kind;         /* enum journal_member_kind */
 };
@@ -343,7 +343,7 @@ struct journal_actions {
  *   payload, a snapshot of what is not committed). Nothing happened.
  * - RC_REFUSED: PROPOSE, MEMBER_*, RESIGN: this node is not the coordinator; MEMBER_*: those who are there
  * now could not commit it, or not go on afterwards; CREATE: there is a cluster.
- * - RC_NO_QUORUM: PROPOSE, MEMBER_*: the term is not open (yet).
+ * - RC_NO_QUORUM: PROPOSE, MEMBER_*: the term is not open (yet); CREATE: corosync has no quorum.
  * - RC_BUSY: PROPOSE: too much is under way; MEMBER_*: another change is not committed yet; CREATE: a node in
  * the view has not said yet what it has. Try again a little later.
  * - RC_NOT_FOUND: MEMBER_REMOVE: no such member. (MEMBER_ADD of a member is 0, and nothing happens.)
@@ -406,6 +406,7 @@ struct journal_status {
     bool open, quorate, member, voter;
     unsigned votes, quorum, present_votes; /* all votes, those needed, those of members in the view */
     size_t n_peers;
+    /* The members; of an empty journal the configured nodes, which have no vote yet. */
     struct journal_peer_status peers[JOURNAL_NODES_MAX];
     uint64_t dropped_garbage, dropped_foreign,
         dropped_old; /* messages: unreadable, of another cluster, old term */

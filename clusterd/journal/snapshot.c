@@ -4,6 +4,7 @@
  * A cluster's base is a snapshot at index 0: no blob, the first members. An empty journal takes a base that
  * lists its very incarnation, or a snapshot that a coordinator addresses to it.
  */
+#include "common/mutant.h"
 #include "journal/internal.h"
 
 #include <string.h>
@@ -99,6 +100,9 @@ int jsnap_create(struct journal *j)
 
     if (j->role != JOURNAL_EMPTY) {
         return RC_REFUSED;
+    }
+    if (!j->quorate && !MUTANT(create_in_a_minority)) {
+        return RC_NO_QUORUM; /* two halves of the configured nodes must not create a cluster each */
     }
     for (size_t i = 0; i < j->n_view; i++) {
         const struct jpeer *p = journal_peer_find(j, j->view[i]);

@@ -72,6 +72,17 @@ static void peer_status(const struct journal *j, const struct journal_member *m,
     }
 }
 
+/* A node that the first creation waits for. */
+static void configured_status(const struct journal *j, uint32_t node, struct journal_peer_status *s)
+{
+    const struct jpeer *p = journal_peer_find(j, node);
+
+    memset(s, 0, sizeof *s);
+    s->member = (struct journal_member){node, 0, 0, JOURNAL_NODE};
+    s->present = node == j->config.node || journal_in_view(j, node);
+    s->counted = node == j->config.node || (s->present && p != NULL && p->hello_ms > 0);
+}
+
 static void missing_nodes(const struct journal_status *s, unsigned votes, char *out, size_t size)
 {
     size_t at = (size_t)snprintf(out, size, "%u of %u votes needed, have %u", s->quorum, s->votes, votes);
@@ -79,6 +90,19 @@ static void missing_nodes(const struct journal_status *s, unsigned votes, char *
 
     for (size_t i = 0; i < s->n_peers && at < size; i++) {
         if (s->peers[i].member.votes > 0 && !s->peers[i].counted) {
+            at += (size_t)snprintf(out + at, size - at, "%s%u", between, (unsigned)s->peers[i].member.node);
+            between = ", ";
+        }
+    }
+}
+
+static void missing_configured(const struct journal_status *s, char *out, size_t size)
+{
+    size_t at = (size_t)snprintf(out, size, "this node belongs to no cluster yet");
+    const char *between = ": it waits for node ";
+
+    for (size_t i = 0; i < s->n_peers && at < size; i++) {
+        if (!s->peers[i].counted) {
             at += (size_t)snprintf(out + at, size - at, "%s%u", between, (unsigned)s->peers[i].member.node);
             between = ", ";
         }
@@ -115,7 +139,8 @@ static void status_why(const struct journal *j, struct journal_status *s)
     } else if (j->role == JOURNAL_EMPTY && other_configuration(j)) {
         why = "this node belongs to no cluster yet, and corosync's node list is not the same on all nodes";
     } else if (j->role == JOURNAL_EMPTY) {
-        why = "this node belongs to no cluster yet: it waits for all configured nodes, or to be taken in";
+        missing_configured(s, s->why, sizeof s->why);
+        return;
     } else if (!j->quorate) {
         why = "corosync has no quorum";
     } else if (!s->voter && j->role == JOURNAL_SEARCH) {
@@ -149,6 +174,9 @@ void journal_status(const struct journal *j, struct journal_status *s)
     s->voter = jvoters_self(j);
     s->votes = jvoters_votes(&j->members);
     s->quorum = jvoters_majority(&j->members);
+    for (size_t i = 0; j->role == JOURNAL_EMPTY && i < j->config.n_configured; i++) {
+        configured_status(j, j->config.configured[i], &s->peers[s->n_peers++]);
+    }
     for (size_t i = 0; i < j->members.n; i++) {
         peer_status(j, &j->members.v[i], &s->peers[s->n_peers]);
         s->present_votes += s->peers[s->n_peers++].present ? j->members.v[i].votes : 0;

@@ -1,5 +1,6 @@
 /*
- * cluster.c - a cluster of three hosts in one process, for tests of the command line.
+ * cluster.c - a cluster of three hosts (and a fourth that may come) in one process, for tests of the command
+ * line. `cluster DIR [new]`; new: host 3 is absent and nothing was created yet.
  *
  * Real are the shell, the journal, the core, the stores (SQLite, in DIR/node1 …), the commands and the IPC,
  * which clusterctl reaches at node1. Made up are the network between the hosts (always in order, no loss but
@@ -8,6 +9,7 @@
  *   cut N       node N is cut off from the others          heal      and joined again
  *   fail ACTION REASON…   the next agent with that action fails so
  *   slow MS     agents take that long (50)                 garbage   the next agent prints garbage
+ *   start N     host N comes, or boots again               off N     host N has no power any more
  *   quit
  *
  * Each is answered by a line "ok". Prints "ready" once the cluster is.
@@ -27,7 +29,8 @@
 #include "common/rc.h"
 #include "shell.h"
 
-#define HOSTS           3
+#define HOSTS           3 /* configured */
+#define HOSTS_MAX       4
 #define MIGRATION_STEPS 4
 
 struct host {
@@ -36,6 +39,7 @@ struct host {
     struct store *store;
     struct store_port port;
     guint tick;
+    unsigned boots;
     bool cut, off;
 };
 
@@ -59,14 +63,15 @@ struct agent {
     int step;
 };
 
-static struct host hosts[HOSTS + 1];
+static struct host hosts[HOSTS_MAX + 1];
+static const char *dir;
 static GHashTable *guests; /* uuid -> struct guest */
 static GMainLoop *loop;
 static struct ipc *ipc;
 static struct command_ctx ctx;
 static unsigned slow_ms = 50;
 static char fail_action[32], fail_reason[256];
-static bool garbage, ready;
+static bool garbage, ready, fresh;
 
 static void rearm(struct host *h);
 
@@ -74,7 +79,7 @@ static void rearm(struct host *h);
 
 static bool reaches(const struct host *a, const struct host *b)
 {
-    return !a->off && !b->off && a->cut == b->cut && (!a->cut || a == b);
+    return a->sh != NULL && b->sh != NULL && !a->off && !b->off && a->cut == b->cut && (!a->cut || a == b);
 }
 
 static gboolean deliver(gpointer data)
@@ -83,8 +88,8 @@ static gboolean deliver(gpointer data)
     gsize len;
     const void *bytes = g_bytes_get_data(m->data, &len);
 
-    for (int i = 1; i <= HOSTS; i++) {
-        if (hosts[i].sh != NULL && reaches(&hosts[m->from], &hosts[i])) {
+    for (int i = 1; i <= HOSTS_MAX; i++) {
+        if (reaches(&hosts[m->from], &hosts[i])) {
             shell_message(hosts[i].sh, m->from, bytes, len);
             rearm(&hosts[i]);
         }
@@ -111,11 +116,11 @@ static gboolean tell_views(gpointer unused)
 
     (void)unused;
     view++;
-    for (int i = 1; i <= HOSTS; i++) {
+    for (int i = 1; i <= HOSTS_MAX; i++) {
         node_set set = 0;
         unsigned n = 0;
 
-        for (int k = 1; k <= HOSTS; k++) {
+        for (int k = 1; k <= HOSTS_MAX; k++) {
             if (reaches(&hosts[i], &hosts[k])) {
                 set |= NODE_BIT(k);
                 n++;
@@ -254,7 +259,7 @@ static gboolean agent_step(gpointer data)
 
 static uint32_t node_of(const char *name)
 {
-    return strncmp(name, "node", 4) == 0 && name[4] >= '1' && name[4] <= '0' + HOSTS
+    return strncmp(name, "node", 4) == 0 && name[4] >= '1' && name[4] <= '0' + HOSTS_MAX
                ? (uint32_t)(name[4] - '0')
                : 0;
 }
@@ -378,7 +383,7 @@ static void rearm(struct host *h)
         h->off || next == UINT64_MAX ? 0 : g_timeout_add(next > now ? (guint)(next - now) : 0, on_tick, h);
 }
 
-static bool host_start(struct host *h, uint32_t id, const char *dir)
+static bool host_start(struct host *h, uint32_t id)
 {
     struct shell_config c = {.self = id,
                              .memory_mib = 4096,
@@ -393,10 +398,14 @@ static bool host_start(struct host *h, uint32_t id, const char *dir)
     struct journal_load load;
     struct err err = ERR_INIT;
 
+    shell_free(h->sh); /* of its boot before */
+    store_free(h->store);
+    h->sh = NULL;
+    h->off = false;
     h->id = id;
     (void)snprintf(c.name, sizeof c.name, "node%u", id);
     (void)snprintf(c.cluster, sizeof c.cluster, "desk");
-    (void)snprintf(c.boot, sizeof c.boot, "boot-%u", id);
+    (void)snprintf(c.boot, sizeof c.boot, "boot-%u-%u", id, ++h->boots);
     c.session = random_u64(NULL);
     for (uint32_t i = 0; i < HOSTS; i++) {
         c.configured[i] = i + 1;
@@ -430,8 +439,15 @@ static void command(char *line)
     } else if (strcmp(word, "cut") == 0 && rest != NULL && node_of(rest) != 0) {
         hosts[node_of(rest)].cut = true;
         (void)tell_views(NULL);
+    } else if (strcmp(word, "off") == 0 && rest != NULL && node_of(rest) != 0) {
+        hosts[node_of(rest)].off = true;
+        (void)tell_views(NULL);
+    } else if (strcmp(word, "start") == 0 && rest != NULL && node_of(rest) != 0) {
+        if (host_start(&hosts[node_of(rest)], node_of(rest))) {
+            (void)tell_views(NULL);
+        }
     } else if (strcmp(word, "heal") == 0) {
-        for (int i = 1; i <= HOSTS; i++) {
+        for (int i = 1; i <= HOSTS_MAX; i++) {
             hosts[i].cut = false;
         }
         (void)tell_views(NULL);
@@ -471,7 +487,7 @@ static gboolean look_ready(gpointer unused)
     for (uint32_t id = 1; id <= HOSTS; id++) {
         online += state_node(s, id) != NULL && state_node(s, id)->state == NODE_ONLINE;
     }
-    if (online == HOSTS && shell_quorate(hosts[1].sh, why, sizeof why) && !ready) {
+    if ((fresh || (online == HOSTS && shell_quorate(hosts[1].sh, why, sizeof why))) && !ready) {
         ready = true;
         printf("ready\n");
         (void)fflush(stdout);
@@ -482,8 +498,10 @@ static gboolean look_ready(gpointer unused)
 static gboolean flush_stores(gpointer unused)
 {
     (void)unused;
-    for (int i = 1; i <= HOSTS; i++) {
-        store_flush(hosts[i].store);
+    for (int i = 1; i <= HOSTS_MAX; i++) {
+        if (hosts[i].store != NULL) {
+            store_flush(hosts[i].store);
+        }
     }
     return G_SOURCE_CONTINUE;
 }
@@ -493,12 +511,14 @@ int main(int argc, char **argv)
     const struct ipc_config config = {.name = IPC_NAME, .handle = handle};
     struct err err = ERR_INIT;
     GIOChannel *in;
-    bool ok = argc == 2;
+    bool ok = argc == 2 || argc == 3;
 
     guests = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     loop = g_main_loop_new(NULL, FALSE);
-    for (uint32_t i = 1; ok && i <= HOSTS; i++) {
-        ok = host_start(&hosts[i], i, argv[1]);
+    dir = ok ? argv[1] : NULL;
+    fresh = argc == 3;
+    for (uint32_t i = 1; ok && i <= (fresh ? HOSTS - 1 : HOSTS); i++) {
+        ok = host_start(&hosts[i], i);
     }
     if (!ok) {
         return 1;
@@ -511,13 +531,13 @@ int main(int argc, char **argv)
     }
     in = g_io_channel_unix_new(STDIN_FILENO);
     (void)g_io_add_watch(in, (GIOCondition)(G_IO_IN | G_IO_HUP), on_input, NULL);
-    (void)g_timeout_add(20, look_ready, NULL);
+    (void)g_timeout_add(fresh ? 300 : 20, look_ready, NULL); /* all have said what they have by then */
     (void)g_timeout_add(200, flush_stores, NULL);
     (void)tell_views(NULL);
     g_main_loop_run(loop);
     g_io_channel_unref(in);
     ipc_free(ipc);
-    for (int i = 1; i <= HOSTS; i++) {
+    for (int i = 1; i <= HOSTS_MAX; i++) {
         shell_free(hosts[i].sh);
         store_free(hosts[i].store);
     }

@@ -3,8 +3,8 @@
 
 A transcript is a text file. A line "$ COMMAND" is run by sh (clusterctl is in its PATH; standard error goes to
 standard output), and what follows must be what it printed, then "[STATUS]" when that is not 0. A line "@ WORDS"
-goes to the cluster's standard input (cluster.c). A first line "# cluster" asks for a cluster; without it none is
-there. Other lines that begin with "# " are remarks. Numbers that differ from run to run stand as N, T, TIME, UUID.
+goes to the cluster's standard input (cluster.c). A first line "# cluster" asks for a cluster ("# cluster new":
+one that is not created yet, without node3); without it none is there. Other lines that begin with "# " are remarks. Numbers that differ from run to run stand as N, T, TIME, UUID.
 
     scenarios.py [--update] [NAME…]      --update writes down what is printed now
 """
@@ -42,11 +42,11 @@ def normal(text):
 class Cluster:
     """tests/cli/cluster, in a folder of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, words):
         state = os.path.join(folder, "cluster")
         os.mkdir(state)
-        self.process = subprocess.Popen([os.path.join(BUILD, "tests/cli/cluster"), state], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([os.path.join(BUILD, "tests/cli/cluster"), state, *words],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.expect("ready")
 
     def expect(self, word):
@@ -83,7 +83,7 @@ def run(command, folder):
 
 def play(lines, folder):
     """What the transcript looks like now."""
-    cluster = Cluster(folder) if lines and lines[0] == "# cluster" else None
+    cluster = Cluster(folder, lines[0].split()[2:]) if lines and lines[0].startswith("# cluster") else None
     out = []
     try:
         for line in lines:
