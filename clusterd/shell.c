@@ -57,7 +57,8 @@ const struct node *shell_self(const struct shell *sh)
 
 bool shell_current(const struct shell *sh)
 {
-    return journal_is_open(sh->j) && !sh->rebuild && sh->applied >= journal_heard_commit(sh->j);
+    return journal_is_open(sh->j) && !sh->rebuild &&
+           (sh->applied >= journal_heard_commit(sh->j) || MUTANT(act_behind_the_mark));
 }
 
 bool shell_leads(const struct shell *sh)
@@ -107,7 +108,8 @@ static void leave_consider(struct shell *sh)
         if (sh->runs != NULL || sh->queue != NULL || !shell_current(sh)) {
             return;
         }
-        if (!sh->left_proposed && shell_self(sh) != NULL && !holds_vms(sh)) {
+        if (!sh->left_proposed && shell_self(sh) != NULL &&
+            (!holds_vms(sh) || MUTANT(clean_leave_with_vms))) {
             sh->left_proposed = true;
             event_init(&e, EV_NODE_LEFT);
             e.node = sh->cfg.self;
@@ -423,6 +425,9 @@ static int command(struct shell *sh, uint64_t request, struct event *e, struct e
         return err_set(err, RC_BUSY, "%u requests wait already on this node", sh->queued);
     }
     rc = propose(sh, e, request);
+    if (rc == 0 && MUTANT(answer_before_commit)) {
+        sh->p.client.answer(sh->p.client.ctx, request, 0, NULL, 0);
+    }
     if (rc != 0) {
         return err_set(err, rc, "%s", rc == RC_BAD_INPUT ? "the command is too long" : "out of memory");
     }

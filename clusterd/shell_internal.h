@@ -10,6 +10,7 @@
 #ifndef CLUSTERD_SHELL_INTERNAL_H
 #define CLUSTERD_SHELL_INTERNAL_H
 
+#include "common/mutant.h"
 #include "common/rc.h"
 #include "shell.h"
 

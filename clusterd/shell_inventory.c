@@ -94,7 +94,7 @@ static bool parse_state(const char *w, size_t len, enum obs_state *obs)
     }
     for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++) {
         if (word_is(w, len, passing[i])) {
-            *obs = OBS_UNKNOWN;
+            *obs = MUTANT(unknown_taken_as_absent) ? OBS_ABSENT : OBS_UNKNOWN;
             return true;
         }
     }
@@ -126,7 +126,9 @@ static bool parse_vm(const char *at, const char *end, struct inventory_vm *vm)
         return false;
     }
     if (word_is(w, len, "lock=held")) {
-        vm->obs = OBS_UNKNOWN; /* C3: an agent that outlived its clusterd is at work on it */
+        vm->obs = MUTANT(orphan_taken_as_absent)
+                      ? OBS_ABSENT
+                      : OBS_UNKNOWN; /* C3: an agent that outlived its clusterd is at work on it */
         return true;
     }
     return word_is(w, len, "lock=free");
@@ -305,7 +307,8 @@ uint64_t inventory_next_ms(const struct shell *sh)
 /* What may be said of one VM. While something of ours is, or was meanwhile, at work on it: nothing (C3). */
 static enum obs_state reported(const struct shell *sh, const struct inventory *inv, const struct vm *vm)
 {
-    if (vm->changed > sh->inv.index || jobs_touch(sh, vm)) {
+    if ((vm->changed > sh->inv.index && !MUTANT(late_launch)) ||
+        (jobs_touch(sh, vm) && !MUTANT(looked_while_at_work))) {
         return OBS_UNKNOWN;
     }
     return shell_inventory_obs(inv, vm->uuid);
@@ -347,7 +350,7 @@ static void report(struct shell *sh, const struct inventory *inv)
         look_again(sh, false);
         return;
     }
-    if (sh->p.run.fence_orphans(sh->p.run.ctx)) {
+    if (sh->p.run.fence_orphans(sh->p.run.ctx) && !MUTANT(fence_orphan_forgotten)) {
         look_again(sh, true);
         return;
     }
@@ -380,7 +383,8 @@ void inventory_done(struct shell *sh, const struct run_result *res)
     if (rc != 0) {
         shell_log(sh, LOG_L_WARNING, "%s", err.msg);
     }
-    if (rc != 0 || !inv.reachable) { /* libvirt restarts: unknown, not absent */
+    if (rc != 0 ||
+        (!inv.reachable && !MUTANT(unknown_taken_as_absent))) { /* libvirt restarts: unknown, not absent */
         quorum_inventory(sh, NULL);
         look_again(sh, true);
     } else {

@@ -301,13 +301,15 @@ static void refuse_job(struct shell *sh, const struct job *job)
 
 void jobs_start(struct shell *sh)
 {
-    if (!shell_current(sh) || shell_self(sh) == NULL || sh->leaving || quorum_ending(sh)) {
+    if (!shell_current(sh) || (shell_self(sh) == NULL && !MUTANT(effects_replayed)) || sh->leaving ||
+        quorum_ending(sh)) {
         return;
     }
     for (unsigned i = 0; i < sh->st->jobs && !sh->failed; i++) {
         const struct job *j = &sh->st->job[i];
 
-        if (j->id <= sh->job_mark || j->node != sh->cfg.self || j->session != sh->cfg.session) {
+        if ((j->id <= sh->job_mark && !MUTANT(start_twice)) || j->node != sh->cfg.self ||
+            (j->session != sh->cfg.session && !MUTANT(effects_replayed))) {
             continue;
         }
         if (j->orphan) {
@@ -402,7 +404,9 @@ static void log_output(struct shell *sh, const struct run *r, const char *output
 static void action_done(struct shell *sh, struct run *r, const struct run_result *res)
 {
     const struct vm *vm = of_vm(r->job.kind) ? state_vm(sh->st, r->job.subject) : NULL;
-    enum obs_state obs = res->started && !res->timed_out && res->code == 0 ? output_state(res) : OBS_UNKNOWN;
+    enum obs_state obs = res->started && !res->timed_out && res->code == 0   ? output_state(res)
+                         : res->timed_out && MUTANT(timeout_taken_as_absent) ? OBS_ABSENT
+                                                                             : OBS_UNKNOWN;
 
     r->code = !res->started ? CODE_NOT_STARTED : res->timed_out ? CODE_TIMED_OUT : res->code;
     snprintf(r->reason, sizeof r->reason, "%s", res->reason);

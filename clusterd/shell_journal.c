@@ -148,6 +148,7 @@ static void apply_data(struct shell *sh, const struct journal_entry *entry)
         err_newer(sh, entry_level(&e), &err);
     }
     if (err.rc == 0) {
+        e.time_ms = MUTANT(local_time) ? sh->p.clock.wall_ms(sh->p.clock.ctx) : e.time_ms;
         apply_event(sh, &e, entry);
     } else {
         /* Going on without it would make this node's state another one (S5). */

@@ -41,7 +41,7 @@ static uint64_t after(const struct shell *sh, unsigned percent)
 
 bool quorum_ending(const struct shell *sh)
 {
-    return !journal_is_open(sh->j) && sh->now >= after(sh, BEGIN_PERCENT);
+    return !journal_is_open(sh->j) && sh->now >= after(sh, BEGIN_PERCENT) && !MUTANT(run_on_without_quorum);
 }
 
 static uint32_t left_ms(const struct shell *sh, unsigned percent, uint32_t least)
@@ -145,7 +145,7 @@ void quorum_consider(struct shell *sh)
                   (unsigned long long)(sh->now - sh->quorum.heard_ms),
                   quorum_state(sh)->opt.no_quorum_timeout_ms);
     }
-    if (!sh->quorum.forced && sh->now >= after(sh, FORCE_PERCENT)) {
+    if (!sh->quorum.forced && sh->now >= after(sh, FORCE_PERCENT) && !MUTANT(ask_the_guest_for_ever)) {
         force(sh);
     }
     if (!sh->inv.running && sh->now >= sh->quorum.look_ms) {

@@ -44,7 +44,8 @@ static int check_executor(struct apply *a, uint32_t id)
 {
     const struct node *n = state_node(a->s, id);
 
-    if (n == NULL || n->state != NODE_ONLINE || n->inventory_term != a->s->term) {
+    if (n == NULL || n->state != NODE_ONLINE ||
+        (n->inventory_term != a->s->term && !MUTANT(no_inventory_needed))) {
         return reject(a, RC_REFUSED, "node %u is not ready to carry out a job", id);
     }
     return 0;
@@ -66,7 +67,7 @@ static int check_fencer(struct apply *a, uint32_t id)
 
 static int check_only_claim(struct apply *a, const struct vm *vm, uint32_t node, const char *what)
 {
-    if (vm->claims != 1 || vm->claim[0].node != node) {
+    if ((vm->claims != 1 || vm->claim[0].node != node) && !MUTANT(torn_source_resumed)) {
         return reject(a, RC_REFUSED, "S1: VM '%s' cannot be %s: it does not exist on node %u alone", vm->name,
                       what, node);
     }
@@ -77,7 +78,7 @@ static int check_vm_job(struct apply *a, enum job_kind kind, const struct vm *vm
 {
     const struct event *e = a->e;
     const struct op *o = state_op(a->s, vm->op);
-    bool usable = vm->saved.tag != 0 && !vm->saved.consumed,
+    bool usable = vm->saved.tag != 0 && (!vm->saved.consumed || MUTANT(restored_twice)),
          launch = kind == JOB_START || kind == JOB_RESTORE;
     /* A recovery's launch is decided together with its operation, whose number nobody knew then. */
     bool fresh =
@@ -94,7 +95,7 @@ static int check_vm_job(struct apply *a, enum job_kind kind, const struct vm *vm
     case JOB_RESTORE:
         /* C1, S1: a launch requires that the VM can exist nowhere but on the executor; and where it is known
          * to exist there already, there is nothing to launch. */
-        if ((vm_claim_set(vm) & ~NODE_BIT(e->node)) != 0 || vm->claims != 0) {
+        if (vm->claims != 0 && !MUTANT(launch_beside_a_claim)) {
             return reject(a, RC_REFUSED, "S1: VM '%s' may exist on a node already", vm->name);
         }
         if (vm->unseen != 0) {
@@ -130,7 +131,7 @@ static int check_vm_job(struct apply *a, enum job_kind kind, const struct vm *vm
         }
         return check_only_claim(a, vm, e->node, "migrated");
     case JOB_RESUME:
-        if (usable) {
+        if (usable && !MUTANT(resumed_unconsumed) && !MUTANT(restored_twice)) {
             return reject(a, RC_REFUSED, "S7: the saved state of VM '%s' is not consumed yet", vm->name);
         }
         if (check_only_claim(a, vm, e->node, "resumed") == 0 && vm->claim[0].obs != OBS_PAUSED) {
@@ -196,7 +197,9 @@ static int apply_vm_job(struct apply *a, enum job_kind kind)
         return reject(a, RC_NO_MEMORY, "out of memory");
     }
     if (kind == JOB_START || kind == JOB_RESTORE) {
-        claim_enter(a, vm, e->node); /* C1: before any agent runs */
+        if (!MUTANT(claim_not_entered)) {
+            claim_enter(a, vm, e->node); /* C1: before any agent runs */
+        }
         vm->owner = e->node;
     } else if (kind == JOB_MIGRATE) {
         claim_enter(a, vm, e->to); /* C5: both ends hold claims until the committed end */
@@ -411,7 +414,7 @@ static void result_fence(struct apply *a, const struct job *j)
     if (n == NULL) {
         return;
     }
-    if (n->state != NODE_UNCLEAN || n->loss != j->loss) {
+    if (n->state != NODE_UNCLEAN || (n->loss != j->loss && !MUTANT(fence_of_another_loss))) {
         node_try_online(a, n); /* N1: it came back while the agent ran; that loss is over */
         return;
     }
@@ -496,7 +499,8 @@ static void result_lock(struct apply *a, struct volume *v, const struct job *j)
             v->prover = 0;
         }
     } else if (j->to != v->prover || !good ||
-               strcmp(lock, (j->flags & EVF_HELD) != 0 ? "refused" : "granted") != 0) {
+               (strcmp(lock, (j->flags & EVF_HELD) != 0 ? "refused" : "granted") != 0 &&
+                !MUTANT(locks_believed))) {
         v->unproven |= j->to == v->prover ? bit : 0;
     } else if ((j->flags & EVF_HELD) != 0) {
         v->refused |= bit;
@@ -598,7 +602,7 @@ static int deadline_job(struct apply *a)
         vm->job = 0;
         vm->changed = a->index;
         if (c != NULL) {
-            c->obs = OBS_UNKNOWN;
+            claim_seen(a, vm, c, MUTANT(overdue_taken_as_absent) ? OBS_ABSENT : OBS_UNKNOWN);
         }
         op_failed_try(vm, state_op(a->s, vm->op), &gone,
                       "the node did not report the end of the agent in time");

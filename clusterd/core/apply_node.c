@@ -59,7 +59,7 @@ void claim_seen(struct apply *a, struct vm *vm, struct claim *c, enum obs_state 
     if (obs == OBS_RUNNING) {
         memset(&vm->saved, 0, sizeof vm->saved);
     }
-    if (obs == OBS_ABSENT && c->from == 0) {
+    if (obs == OBS_ABSENT && (c->from == 0 || MUTANT(target_freed_early))) {
         claim_drop(vm, node);
     }
     if (obs != OBS_UNKNOWN) {
@@ -137,7 +137,7 @@ static void node_drop_claims(struct apply *a, uint32_t node)
         }
         vm->changed = a->index;
         /* A migration whose agent has not reached the node yet would reach its next boot. */
-        claim_seen(a, vm, c, c->from != 0 ? OBS_UNKNOWN : OBS_ABSENT);
+        claim_seen(a, vm, c, c->from != 0 && !MUTANT(fenced_target_freed) ? OBS_UNKNOWN : OBS_ABSENT);
     }
 }
 
@@ -211,7 +211,7 @@ void node_try_online(struct apply *a, struct node *n)
         return;
     }
     for (unsigned i = 0; i < a->s->jobs; i++) {
-        if (a->s->job[i].kind == JOB_FENCE && a->s->job[i].to == n->id) {
+        if (a->s->job[i].kind == JOB_FENCE && a->s->job[i].to == n->id && !MUTANT(rejoin_under_a_fence)) {
             return; /* N1 */
         }
     }
@@ -269,7 +269,7 @@ int apply_node_up(struct apply *a)
     n->error[0] = '\0';
     n->state = NODE_JOINING;
     node_drop_jobs(a, n->id, true);
-    if (new_boot) {
+    if (new_boot || MUTANT(any_start_proves)) {
         node_drop_claims(a, n->id);         /* N1: a new boot id proves that its old VMs are gone */
         drop_orphans(a, n->id, n->session); /* and so are the fence agents that it ran */
     } else {
@@ -296,7 +296,7 @@ int apply_node_lost(struct apply *a)
     n->fence_tries = 0;
     n->fence_wait = false;
     node_drop_jobs(a, n->id, true);
-    node_doubt_claims(a, n->id);
+    MUTANT(fence_not_awaited) ? node_drop_claims(a, n->id) : node_doubt_claims(a, n->id);
     return 0;
 }
 
@@ -308,7 +308,7 @@ int apply_node_left(struct apply *a)
         return reject(a, RC_REFUSED, "node %u is not there, so it cannot leave", a->e->node);
     }
     for (unsigned i = 0; i < a->s->vms; i++) {
-        if (vm_claim(a->s->vm[i], n->id) != NULL) {
+        if (vm_claim(a->s->vm[i], n->id) != NULL && !MUTANT(clean_leave_with_vms)) {
             return reject(a, RC_REFUSED, "node '%s' is not empty: VM '%s' may run there", n->name,
                           a->s->vm[i]->name);
         }
@@ -405,7 +405,7 @@ int apply_inventory(struct apply *a)
 
         /* C1: what was looked at before the VM's last change says nothing of it now, and while a job is in
          * flight only that job's end does. */
-        if (vm->job != 0 || e->index < vm->changed) {
+        if (vm->job != 0 || (e->index < vm->changed && !MUTANT(late_launch))) {
             continue;
         }
         if ((e->flags & EVF_COMPLETE) != 0 && (how == NULL || obs_from_key(how) != OBS_UNKNOWN)) {

@@ -83,7 +83,8 @@ bool decide_ready(const struct decide *d, uint32_t node)
 {
     const struct node *n = state_node(d->s, node);
 
-    return n != NULL && n->state == NODE_ONLINE && n->inventory_term == d->s->term &&
+    return n != NULL && n->state == NODE_ONLINE &&
+           (n->inventory_term == d->s->term || MUTANT(no_inventory_needed)) &&
            (d->w->present & NODE_BIT(node)) != 0;
 }
 
@@ -307,11 +308,11 @@ static void decide_confirm(struct decide *d, const struct op *o)
         }
         return;
     }
-    if (n->loss >= o->id) {
+    if (n->loss >= o->id && !MUTANT(confirmed_for_another_loss)) {
         end_op(d, o, OPS_FAILED, "N1: the node came back and is lost anew: confirm it once more");
         return;
     }
-    if (((d->w->present | d->w->ring) & NODE_BIT(n->id)) != 0) {
+    if (((d->w->present | d->w->ring) & NODE_BIT(n->id)) != 0 && !MUTANT(confirm_the_living)) {
         end_op(d, o, OPS_FAILED, "N3: the node's corosync is in the membership, so it is not down");
         return;
     }
@@ -643,7 +644,7 @@ void core_deadlines(const struct state *s, void (*cb)(void *ctx, const struct de
         }
     }
     for (unsigned i = 0; i < s->vms; i++) {
-        if (s->vm[i]->wait) {
+        if (s->vm[i]->wait && !MUTANT(wait_for_ever)) {
             cb(ctx, &(struct deadline){DL_VM, name_hash(s->vm[i]->name), s->vm[i]->changed,
                                        backoff_ms(2000, s->vm[i]->tries + s->vm[i]->conflicts, 60000)});
         }
@@ -656,7 +657,7 @@ void core_deadlines(const struct state *s, void (*cb)(void *ctx, const struct de
         }
     }
     for (unsigned i = 0; i < s->jobs; i++) {
-        if (!s->job[i].orphan) {
+        if (!s->job[i].orphan && !MUTANT(job_without_deadline)) {
             cb(ctx, &(struct deadline){DL_JOB, s->job[i].id, 0, s->job[i].timeout_ms + 30000});
         }
     }

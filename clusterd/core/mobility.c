@@ -140,7 +140,8 @@ static void settle(struct decide *d, const struct vm *vm)
         if (c == runs || (c->obs == OBS_RUNNING && runs != NULL)) {
             continue; /* two that run: nothing here may choose; core_check cries */
         }
-        if (c->obs == OBS_INCOMING || runs != NULL || (i > 0 && decide_ready(d, vm->claim[0].node))) {
+        if (c->obs == OBS_INCOMING || runs != NULL ||
+            (MUTANT(source_ended) ? i == 0 : i > 0 && decide_ready(d, vm->claim[0].node))) {
             stop_half(d, vm, c,
                       runs != NULL ? "C5: it runs on the other node; this half never ran on its own"
                                    : "C5: a half that came in is never taken for the VM");
@@ -167,13 +168,13 @@ static bool is_clear(struct decide *d, const struct vm *vm)
 {
     const struct claim *c = &vm->claim[0];
 
-    if (vm->claims == 0) {
+    if (vm->claims == 0 || MUTANT(launch_beside_a_claim)) {
         return !is_unseen(d, vm);
     }
     if (learn(d, vm)) {
         return false;
     }
-    if (vm->claims > 1) {
+    if (vm->claims > 1 && !(MUTANT(torn_source_resumed) && c->obs == OBS_PAUSED)) {
         settle(d, vm);
         return false;
     }
@@ -237,7 +238,7 @@ static void bring_up_from_nothing(struct decide *d, const struct vm *vm, const s
     bool soon = false;
     uint32_t node;
 
-    if (vm->saved.tag != 0 && vm->saved.consumed) {
+    if (vm->saved.tag != 0 && vm->saved.consumed && !MUTANT(restored_twice)) {
         emit_vm(d, vm, EV_VOID,
                 "C6: its saved state was consumed and the VM is gone: it crashed, and starts cold");
         return;
@@ -268,7 +269,7 @@ static void bring_up(struct decide *d, const struct vm *vm, const struct op *o)
         bring_up_from_nothing(d, vm, o);
     } else if (c->obs == OBS_RUNNING) {
         end_op(d, o, OPS_DONE, "it runs");
-    } else if (vm->saved.tag != 0 && !vm->saved.consumed) {
+    } else if (vm->saved.tag != 0 && !vm->saved.consumed && !MUTANT(resumed_unconsumed)) {
         emit_vm(d, vm, EV_CONSUME, "C6: restored and paused; consumed before it may run (S7)");
     } else if (o->tries < DRAIN_TRIES && (o->cancel || !conflict_waits(d, vm))) {
         (void)emit_job(d, vm, JOB_RESUME, c->node, "it is there, paused, and nowhere else");
@@ -660,7 +661,7 @@ static void recover(struct decide *d, const struct vm *vm)
             decide_note(d, "node '%s', where it was, is coming", decide_node_name(d, vm->owner));
         } else if (node == 0) {
             decide_note(d, "%s", why);
-        } else if (vm->saved.tag != 0 && vm->saved.consumed) {
+        } else if (vm->saved.tag != 0 && vm->saved.consumed && !MUTANT(restored_twice)) {
             emit_vm(d, vm, EV_VOID,
                     "C6: its saved state was consumed and the VM is gone: it crashed, and starts cold");
         } else if (begin_op(d, vm, OP_START, 0, vm->owner, node,

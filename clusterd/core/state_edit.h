@@ -4,6 +4,7 @@
 #ifndef CLUSTERD_CORE_STATE_EDIT_H
 #define CLUSTERD_CORE_STATE_EDIT_H
 
+#include "common/mutant.h"
 #include "common/rc.h"
 #include "core/state.h"
 

@@ -152,7 +152,7 @@ void jelect_view(struct journal *j, const struct journal_event *event)
 
         votes += m->node == j->config.node || journal_in_view(j, m->node) ? m->votes : 0;
     }
-    if (j->role == JOURNAL_LEADER && votes < jvoters_majority(&j->members)) {
+    if (j->role == JOURNAL_LEADER && votes < jvoters_majority(&j->members) && !MUTANT(lead_a_minority)) {
         jrepl_resign(j, false, "no majority of the voters is in the view");
     } else if (j->role == JOURNAL_LEADER) {
         jrepl_heartbeat(j, 0);
@@ -273,9 +273,9 @@ void jelect_on_stand(struct journal *j, const struct jmsg *m)
     if (p != NULL) {
         jelect_note(p, m, 0); /* its promise to itself */
     }
-
-    if (m->term == j->promise.term && j->role == JOURNAL_SEARCH && j->promise.node == 0 &&
-        compare_log(m->stand.last_term, m->stand.last_index, &j->log) >= 0) {
+    if (m->term == j->promise.term && j->role == JOURNAL_SEARCH &&
+        (j->promise.node == 0 || MUTANT(second_vote)) &&
+        (compare_log(m->stand.last_term, m->stand.last_index, &j->log) >= 0 || MUTANT(vote_for_less))) {
         j->promise = (struct journal_promise){m->term, m->from, m->incarnation};
         set_fallback(j, j->config.election_ms, 2 * (uint64_t)j->config.election_ms);
         j->yielded = true; /* let it win */
@@ -348,7 +348,8 @@ void jelect_on_recall(struct journal *j, const struct jmsg *m)
 
 void jelect_timers(struct journal *j)
 {
-    if (j->role == JOURNAL_FOLLOWER && j->now_ms - j->heard_ms > j->config.election_ms) {
+    if (j->role == JOURNAL_FOLLOWER && j->now_ms - j->heard_ms > j->config.election_ms &&
+        !MUTANT(hung_coordinator_stays)) {
         jelect_search(j, "the coordinator was not heard in time");
     }
     if (j->role == JOURNAL_CANDIDATE && j->now_ms >= j->candidate_ms) {
@@ -383,7 +384,7 @@ void jelect_flush(struct journal *j)
         j->hello_ms = j->now_ms + j->config.heartbeat_ms;
         count_votes(j); /* alone in the set, it has won */
     }
-    if (j->vote_due && jstore_promised(j)) {
+    if (j->vote_due && (jstore_promised(j) || MUTANT(promise_not_stored))) {
         j->vote_due = false;
         journal_message_init(j, &m, JMSG_VOTE, j->promise.node);
         m.vote.incarnation = j->promise.incarnation;

@@ -9,6 +9,7 @@
 #define CLUSTERD_JOURNAL_INTERNAL_H
 
 #include "common/buf.h"
+#include "common/mutant.h"
 #include "common/rc.h"
 #include "journal/journal.h"
 

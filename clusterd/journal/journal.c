@@ -366,8 +366,8 @@ static void on_message_empty(struct journal *j, const struct jmsg *m)
 /* A1: what an older term sent is dropped. Whoever still acts in it shall hear of ours. */
 static bool old_term(struct journal *j, const struct jmsg *m)
 {
-    if (m->term >= j->promise.term || m->type == JMSG_HELLO || m->type == JMSG_BOOTSTRAP ||
-        m->type == JMSG_RECALL) {
+    if (m->term >= j->promise.term || MUTANT(accept_old_terms) || m->type == JMSG_HELLO ||
+        m->type == JMSG_BOOTSTRAP || m->type == JMSG_RECALL) {
         return false;
     }
     j->dropped_old++;

@@ -20,7 +20,10 @@ struct jprogress *jrepl_progress(struct journal *j, uint32_t node, uint64_t inca
 {
     for (size_t i = 0; i < j->n_progress; i++) {
         if (j->progress[i].node == node) {
-            return incarnation != 0 && j->progress[i].incarnation == incarnation ? &j->progress[i] : NULL;
+            return incarnation != 0 && (j->progress[i].incarnation == incarnation ||
+                                        MUTANT(old_incarnation_counted) || MUTANT(amnesia_votes))
+                       ? &j->progress[i]
+                       : NULL;
         }
     }
     return NULL;
@@ -244,6 +247,7 @@ static uint64_t majority_value(const struct journal *j, bool stamps)
         /* progress[] is in the order of members, without ourselves; A10: each incarnation for itself. */
         v = self ? (m->incarnation == j->incarnation ? own : 0)
                  : (stamps ? j->progress[k].stamp_ms : j->progress[k].match);
+        v = MUTANT(count_the_view) && journal_in_view(j, m->node) ? own : v;
         k += !self;
         for (at = n++; at > 0 && value[at - 1] < v; at--) {
             value[at] = value[at - 1];
@@ -254,7 +258,7 @@ static uint64_t majority_value(const struct journal *j, bool stamps)
     }
     for (size_t i = 0; i < n; i++) {
         votes += weight[i];
-        if (votes >= needed) {
+        if (votes >= needed && !(MUTANT(wait_for_the_silent) && i + 1 < n)) {
             return value[i];
         }
     }
@@ -269,14 +273,14 @@ uint64_t jrepl_quorum_ms(const struct journal *j)
 /* A6: by count only what this very term has appended; older entries come along with it. */
 static void advance_commit(struct journal *j)
 {
-    uint64_t index = majority_value(j, false);
+    uint64_t index = MUTANT(act_before_commit) ? j->store.durable : majority_value(j, false);
     const struct journal_entry *e;
 
     if (index > j->store.durable) {
         index = j->store.durable; /* we apply nothing that we do not have ourselves */
     }
     e = jlog_at(&j->log, index);
-    if (index <= j->commit || e == NULL || e->term != j->promise.term) {
+    if (index <= j->commit || e == NULL || (e->term != j->promise.term && !MUTANT(old_terms_by_count))) {
         return;
     }
     j->waiting_bytes -= jlog_bytes(&j->log, j->commit, index);
@@ -338,7 +342,8 @@ void jrepl_timers(struct journal *j)
         return;
     }
     /* A8: nobody waits for ever, not even for oneself. */
-    if (j->commit < jlog_last(&j->log) && j->now_ms - j->commit_ms > j->config.commit_ms) {
+    if (j->commit < jlog_last(&j->log) && j->now_ms - j->commit_ms > j->config.commit_ms &&
+        !MUTANT(lead_without_commit)) {
         jrepl_resign(j, true, "nothing could be committed in time");
     } else if (j->now_ms - unanswered_ms(j) > j->config.commit_ms) {
         jrepl_resign(j, true, "no majority of the voters has answered in time");
@@ -465,9 +470,9 @@ static int connect(struct journal *j, const struct jmsg *m)
         chain = j->scratch[skip - 1].chain;
     }
     if (!jlog_describe(&j->log, prev, &term, &own)) {
-        return -1; /* A4: no gaps */
+        return MUTANT(accept_gaps) ? (int)skip : -1; /* A4: no gaps */
     }
-    if (hash_eq(own, chain)) {
+    if (hash_eq(own, chain) || MUTANT(chain_not_compared)) {
         return (int)skip;
     }
     if (prev <= j->commit) {
@@ -486,7 +491,7 @@ static void take_entries(struct journal *j, const struct jmsg *m, unsigned skip)
     for (unsigned i = skip; i < m->append.n; i++) {
         const struct journal_entry *e = &j->scratch[i], *own = jlog_at(&j->log, e->index);
 
-        if (own != NULL && hash_eq(own->chain, e->chain)) {
+        if (own != NULL && (hash_eq(own->chain, e->chain) || MUTANT(leftovers_kept))) {
             continue;
         }
         if (own != NULL) {
@@ -506,7 +511,7 @@ static void take_entries(struct journal *j, const struct jmsg *m, unsigned skip)
         }
         changed = changed || e->kind == JOURNAL_CONFIG;
     }
-    if (changed) {
+    if (changed && !MUTANT(old_voters)) {
         jvoters_refresh(j); /* A9: in force when appended, undone when cut */
     }
 }
@@ -538,9 +543,9 @@ void jrepl_on_append(struct journal *j, const struct jmsg *m)
     }
     /* A6: only what this message has shown to be equal, never the log's length. */
     if (last > j->matched) {
-        j->matched = last;
+        j->matched = MUTANT(leftovers_acknowledged) ? jlog_last(&j->log) : last;
     }
-    last = m->append.commit < last ? m->append.commit : last;
+    last = m->append.commit < last && !MUTANT(apply_before_commit) ? m->append.commit : last;
     if (last > j->commit_heard) {
         j->commit_heard = last;
     }
@@ -558,7 +563,7 @@ static void member_flush(struct journal *j)
     uint64_t durable = j->store.durable < j->matched ? j->store.durable : j->matched;
     uint64_t commit = j->commit_heard < durable ? j->commit_heard : durable;
 
-    durable = marked < durable ? marked : durable;
+    durable = MUTANT(acknowledge_before_disk) ? j->matched : marked < durable ? marked : durable;
     if ((j->ack_due || durable > j->answered) && jstore_promised(j)) {
         jrepl_answer(j, true, durable, j->ack_stamp);
         j->answered = durable;
@@ -591,7 +596,8 @@ void jrepl_flush(struct journal *j)
     }
     /* A2: the term is open once an entry of that very term is committed. */
     if ((j->role == JOURNAL_LEADER || j->role == JOURNAL_FOLLOWER) && !j->opened &&
-        jlog_describe(&j->log, j->commit, &term, &chain) && term == j->promise.term) {
+        jlog_describe(&j->log, j->commit, &term, &chain) &&
+        (term == j->promise.term || MUTANT(open_before_commit))) {
         j->opened = true;
         a = journal_act(j, JOURNAL_OPENED);
         if (a != NULL) {

@@ -70,7 +70,7 @@ static bool first_members(const struct journal *j, bool without_vote, struct jou
             self || (p != NULL && p->present && p->hello_ms > 0 && p->empty &&
                      p->configured == j->configured_hash && j->now_ms - p->hello_ms <= j->config.election_ms);
 
-        if (!without_vote && (!here || (self ? j->lost : p->lost))) {
+        if (!without_vote && !MUTANT(create_without_all) && (!here || (self ? j->lost : p->lost))) {
             return false;
         }
         m->v[m->n++] = (struct journal_member){node,
@@ -321,7 +321,7 @@ void jsnap_on_snapshot(struct journal *j, const struct jmsg *m)
     bool empty = journal_is_empty(j);
     struct journal_action *a;
 
-    if (m->to != j->config.node || m->snapshot.incarnation != j->incarnation) {
+    if (m->to != j->config.node || (m->snapshot.incarnation != j->incarnation && !MUTANT(amnesia_votes))) {
         return; /* it was meant for an older journal of this node (A10) */
     }
     if (!empty && (!jrepl_follow(j, m) || have_it(j, m))) {
@@ -359,10 +359,11 @@ bool journal_snapshot_describe(const struct journal *j, uint64_t index, struct j
         !jlog_describe(&j->log, index, &s->term, &s->chain)) {
         return false;
     }
-    s->index = index;
+    s->index = MUTANT(snapshot_uncommitted) ? jlog_last(&j->log) : index;
     s->size = 0;
     s->digest = (struct hash){0, 0};
-    (void)jvoters_at(j, index, &s->members); /* A7: the committed set at that index */
+    (void)jvoters_at(j, MUTANT(uncommitted_voters_kept) ? jlog_last(&j->log) : index,
+                     &s->members); /* A7: the committed set at that index */
     return true;
 }
 

@@ -151,8 +151,9 @@ int jstore_persisted(struct journal *j, uint64_t seq, enum journal_persisted res
         return RC_USAGE;
     }
     s->busy = false;
-    if (result != JOURNAL_PERSIST_OK) {
-        store_failed(j, result == JOURNAL_FSYNC_FAILED);
+    if (result != JOURNAL_PERSIST_OK &&
+        !(result == JOURNAL_PERSIST_FAILED && MUTANT(disk_full_and_gone_on))) {
+        store_failed(j, result == JOURNAL_FSYNC_FAILED && !MUTANT(fsync_read_again));
         return RC_OK;
     }
     s->failures = 0;

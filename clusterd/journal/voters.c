@@ -35,14 +35,14 @@ unsigned jvoters_votes(const struct journal_members *m)
 
 unsigned jvoters_majority(const struct journal_members *m)
 {
-    return jvoters_votes(m) / 2 + 1;
+    return jvoters_votes(m) / 2 + (MUTANT(journal_in_a_minority) ? 0 : 1);
 }
 
 bool jvoters_self(const struct journal *j)
 {
     const struct journal_member *m = jvoters_find(&j->members, j->config.node);
 
-    return m != NULL && m->incarnation == j->incarnation && m->votes > 0;
+    return m != NULL && (m->incarnation == j->incarnation || MUTANT(amnesia_votes)) && m->votes > 0;
 }
 
 bool jvoters_may_stand(const struct journal *j)
@@ -158,8 +158,8 @@ static int voters_propose(struct journal *j, const struct journal_members *m)
 /* A9: one at a time, in an open term. */
 static bool change_allowed(const struct journal *j)
 {
-    return j->role == JOURNAL_LEADER && j->commit >= j->open_index && j->members_index <= j->commit &&
-           j->quorate;
+    return j->role == JOURNAL_LEADER && (j->commit >= j->open_index || MUTANT(voters_before_open)) &&
+           (j->members_index <= j->commit || MUTANT(voters_before_commit)) && j->quorate;
 }
 
 /* What this member should become: a new incarnation's place, or a voter. False: nothing. */
@@ -172,7 +172,8 @@ static bool member_due(struct journal *j, const struct journal_member *old, stru
     if (peer == NULL || !peer->present || old->kind != JOURNAL_NODE) {
         return false;
     }
-    if (peer->hello_ms > 0 && peer->empty && peer->incarnation != old->incarnation) {
+    if (peer->hello_ms > 0 && peer->empty && peer->incarnation != old->incarnation &&
+        !MUTANT(amnesia_votes)) {
         wanted->incarnation = peer->incarnation; /* A10: its old journal is gone, and its vote with it */
         wanted->votes = 0;
         return true;
@@ -198,7 +199,7 @@ void jvoters_drive(struct journal *j)
             struct journal_members next = j->members;
 
             next.v[i] = wanted;
-            if (voters_propose(j, &next) == RC_OK) {
+            if (voters_propose(j, &next) == RC_OK && !MUTANT(votes_changed_by_two)) {
                 return;
             }
         }

@@ -2,7 +2,9 @@
  * jsim.c - the journal's simulator: the world, its events and its faults.
  *
  *   jsim --seed N [--trace]      one run; the same N is the same run
- *   jsim --seeds A..B            a range; prints what failed, what was covered, and seeds/s
+ *   jsim --seeds A..B [--first]  a range; prints what failed, what was covered, and seeds/s; --first ends it
+ *                                with the first that failed
+ *   jsim --list-mutants          the bugs on demand that are built in (common/mutant.h)
  *
  * A run has a safety phase, in which everything fails that may fail, and a liveness phase: all is healed, and
  * within a bound there must be an open term, and everything that was committed on all nodes. Time is virtual.
@@ -20,6 +22,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/mutant.h"
 #include "common/rc.h"
 
 #define SAFETY_MS   20000
@@ -272,6 +275,7 @@ static void deliver_view(struct node *n, bool quorum_known)
     ev.view.counter = ++n->view_counter;
     trace("node %u: view of %zu, %squorate", n->id, count, ev.view.quorate ? "" : "not ");
     step(n, &ev);
+    check_view(n, &ev);
 }
 
 /* -------------------------------------------------------------------------------------- a node's daemon */
@@ -989,7 +993,7 @@ static void add_stats(struct stats *total)
 #undef X
 }
 
-static int run_range(uint64_t first, uint64_t last)
+static int run_range(uint64_t first, uint64_t last, bool first_only)
 {
     struct stats total = {0};
     struct timespec a, b;
@@ -997,7 +1001,7 @@ static int run_range(uint64_t first, uint64_t last)
     double seconds;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &a);
-    for (uint64_t seed = first; seed <= last; seed++) {
+    for (uint64_t seed = first; seed <= last && !(first_only && failed > 0); seed++) {
         bool good = run(seed);
 
         if (!good) {
@@ -1027,15 +1031,29 @@ static bool number(const char *text, uint64_t *value, char **rest)
     return errno == 0 && *rest != text;
 }
 
+#ifdef ENABLE_MUTANTS
+static void print_name(const char *name)
+{
+    (void)puts(name);
+}
+#endif
+
 int main(int argc, char **argv)
 {
     uint64_t first = 0, last = 0;
-    bool have = false;
+    bool have = false, first_only = false;
     char *rest;
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--trace") == 0) {
             sim.trace = true;
+        } else if (strcmp(argv[i], "--first") == 0) {
+            first_only = true;
+#ifdef ENABLE_MUTANTS
+        } else if (strcmp(argv[i], "--list-mutants") == 0) {
+            mutant_list(print_name);
+            return 0;
+#endif
         } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc && number(argv[i + 1], &first, &rest)) {
             last = first;
             have = *rest == '\0';
@@ -1050,8 +1068,8 @@ int main(int argc, char **argv)
         }
     }
     if (!have) {
-        (void)fprintf(stderr, "usage: jsim --seed N [--trace] | --seeds A..B\n");
+        (void)fprintf(stderr, "usage: jsim --seed N [--trace] | --seeds A..B [--first]\n");
         return 2;
     }
-    return run_range(first, last);
+    return run_range(first, last, first_only);
 }

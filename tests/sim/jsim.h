@@ -58,7 +58,7 @@ struct node {
     unsigned component;                 /* of the partition */
     uint64_t view_counter, view_number; /* view_number: the newest announcement whose quorum it knows */
     /* What the checks remember. */
-    uint64_t lead_term, lead_last, commit;
+    uint64_t lead_term, lead_last, lead_commit, commit;
     struct hash lead_chain;
     bool waiting;
     uint64_t waiting_commit, waiting_since; /* A8: what it waits to commit, since when by its own clock */
@@ -119,8 +119,9 @@ struct item {
     X(amnesia)                                                                                               \
     X(shortened)                                                                                             \
     X(write_failed)                                                                                          \
-    X(fsync_failed) X(hung) X(cut_short) X(installs) X(snapshots) X(set_aside) X(reloads) X(resigned)        \
-        X(member_changes) X(cuts)
+    X(fsync_failed)                                                                                          \
+    X(hung)                                                                                                  \
+    X(cut_short) X(installs) X(snapshots) X(set_aside) X(reloads) X(resigned) X(member_changes) X(cuts)
 
 struct stats {
 #define X(name) uint64_t name;
@@ -183,6 +184,7 @@ void check_begin(void);
 void check_end(void);
 /* After each step, with what it asked for. */
 void check_step(struct node *n, const struct journal_actions *out);
+void check_view(struct node *n, const struct journal_event *ev); /* after it was told of one */
 /* Last, after the actions were carried out. */
 void check_after(struct node *n);
 void check_apply(struct node *n, uint64_t index); /* the core applies up to it */

@@ -216,6 +216,25 @@ static void check_members(const struct node *n, uint64_t last)
     }
 }
 
+/* A9: one change of the voters at a time, and none before an entry of this very term is committed. `commit`
+ * is the mark before this step. */
+static void check_changes(const struct node *n, uint64_t commit)
+{
+    unsigned changes = 0;
+
+    for (uint64_t i = jlog_last(&n->j->log); i > commit && i > n->j->open_index; i--) {
+        const struct journal_entry *e = journal_entry_at(n->j, i);
+
+        changes += e != NULL && e->kind == JOURNAL_CONFIG;
+    }
+    if (changes > 0 && commit < n->j->open_index) {
+        fail("node %u changes the voters before its term is open (A9)", n->id);
+    }
+    if (changes > 1) {
+        fail("node %u has changed the voters twice, and neither is committed (A9)", n->id);
+    }
+}
+
 void check_after(struct node *n)
 {
     struct journal_status s;
@@ -231,6 +250,7 @@ void check_after(struct node *n)
     }
     journal_status(n->j, &s);
     if (n->lead_term == s.term) {
+        check_changes(n, n->lead_commit);
         e = journal_entry_at(n->j, n->lead_last);
         if (s.last < n->lead_last || (e != NULL && !hash_eq(e->chain, n->lead_chain))) {
             fail("leader append-only: node %u has changed its log in term %llu", n->id,
@@ -247,6 +267,7 @@ void check_after(struct node *n)
     e = journal_entry_at(n->j, s.last);
     n->lead_term = s.term;
     n->lead_last = s.last;
+    n->lead_commit = s.commit;
     n->lead_chain = e ? e->chain : n->lead_chain;
 }
 
@@ -510,6 +531,36 @@ void check_send(struct node *n, const uint8_t *data, size_t len)
     }
 }
 
+/* A1: it resigns at once when its voters are not there. */
+void check_view(struct node *n, const struct journal_event *ev)
+{
+    unsigned votes = 0;
+
+    if (sim.failed || !n->up || !journal_is_coordinator(n->j)) {
+        return;
+    }
+    for (size_t i = 0; i < ev->view.n; i++) {
+        const struct journal_member *m = jvoters_find(journal_members(n->j), ev->view.nodes[i]);
+
+        votes += m != NULL ? m->votes : 0;
+    }
+    if (2 * votes <= jvoters_votes(journal_members(n->j))) {
+        fail("node %u stays coordinator in a view without a majority (A1)", n->id);
+    }
+}
+
+/* A2: a term is open when an entry of that very term is committed. */
+static void check_opened(const struct node *n, uint64_t term)
+{
+    for (uint64_t i = sim.n_truth; i > 0 && sim.truth[i - 1].term >= term; i--) {
+        if (sim.truth[i - 1].term == term) {
+            return;
+        }
+    }
+    fail("node %u takes term %llu as open, in which nothing is committed (A2)", n->id,
+         (unsigned long long)term);
+}
+
 void check_step(struct node *n, const struct journal_actions *out)
 {
     for (size_t i = 0; i < out->n; i++) {
@@ -521,6 +572,8 @@ void check_step(struct node *n, const struct journal_actions *out)
             check_entries(n, a->persist.first, a->persist.last);
         } else if (a->type == JOURNAL_COMMIT) {
             check_commits(n, a->commit.index);
+        } else if (a->type == JOURNAL_OPENED) {
+            check_opened(n, a->role.term);
         } else if (a->type == JOURNAL_ALARM) {
             fail("node %u: alarm: %s", n->id, a->text);
         }

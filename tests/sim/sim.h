@@ -415,6 +415,7 @@ extern struct sim_options {
     bool keeps;        /* of faults, commands and agents' faults only those in keep happen */
     uint64_t *keep;    /* sorted; as in sim.happened */
     size_t n_keep;
+    bool first_only; /* a range ends with its first failure (of each job) */
 } options;
 
 enum stream {

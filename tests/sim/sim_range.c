@@ -70,6 +70,9 @@ static void worker(int fd, uint64_t first, uint64_t last, unsigned step)
         memcpy(r.applied, sim.applied, sizeof r.applied);
         memcpy(r.rejected, sim.rejected, sizeof r.rejected);
         write_all(fd, &r, sizeof r);
+        if (sim.failed && options.first_only) {
+            break;
+        }
     }
     _exit(0);
 }
@@ -186,6 +189,13 @@ static int usage(void)
     return 2;
 }
 
+#ifdef ENABLE_MUTANTS
+static void print_name(const char *name)
+{
+    (void)puts(name);
+}
+#endif
+
 int main(int argc, char **argv)
 {
     uint64_t first = 1, last = 200;
@@ -198,6 +208,13 @@ int main(int argc, char **argv)
 
         if (strcmp(argv[i], "--trace") == 0) {
             traced = true;
+        } else if (strcmp(argv[i], "--first") == 0) {
+            options.first_only = true;
+#ifdef ENABLE_MUTANTS
+        } else if (strcmp(argv[i], "--list-mutants") == 0) {
+            mutant_list(print_name);
+            return 0;
+#endif
         } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
             first = last = strtoull(argv[++i], &end, 10);
             one = true;
