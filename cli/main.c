@@ -18,6 +18,7 @@ const struct cli_group cli_groups[] = {
     {"volume", "shared volumes", cmd_volume},
     {"fence", "fence devices", cmd_fence},
     {NULL, "votes", cmd_quorum},
+    {NULL, "high availability", cmd_arm},
     {"ops", "operations in flight", cmd_ops},
     {NULL, "the audit trail", cmd_events},
     {"option", "settings of the whole cluster", cmd_option},

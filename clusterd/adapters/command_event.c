@@ -260,6 +260,20 @@ static int c_fence_add(struct call *c, struct json_object **result)
     return rc != 0 ? rc : fill_pairs(c, "set", "param.");
 }
 
+static int c_disarm(struct call *c, struct json_object **result)
+{
+    uint64_t ms = arg_number(c, "for_ms", 0);
+
+    (void)result;
+    return ms == 0 ? 0 : event_putf(&c->event, "for_ms", "%llu", (unsigned long long)ms);
+}
+
+static int c_nothing(struct call *c, struct json_object **result)
+{
+    (void)c, (void)result;
+    return 0;
+}
+
 static int c_ops_cancel(struct call *c, struct json_object **result)
 {
     (void)result;
@@ -301,6 +315,8 @@ const struct command event_commands[] = {
     {"fence remove", EV_CMD_FENCE_REMOVE, c_subject, {NAME("fence")}},
     {"fence test", EV_CMD_FENCE_TEST, c_subject, {NAME("fence")}},
     {"option set", EV_CMD_OPTION_SET, c_option_set, {PAIRS}},
+    {"disarm", EV_CMD_DISARM, c_disarm, {NUMBER("for_ms")}},
+    {"arm", EV_CMD_ARM, c_nothing, {{.name = NULL}}},
     {"ops cancel", EV_CMD_OP_CANCEL, c_ops_cancel, {{"op", ARG_NUMBER, true, NULL}}},
     {.name = NULL},
 };

@@ -393,6 +393,17 @@ struct json_object *view_fence(const struct view *v, const struct fence_device *
 
 /* ---- the cluster ---- */
 
+/* N4: who has paused high availability, since when and until when; nulls while it is armed. */
+static void put_disarmed(struct json_object *o, const struct disarm *p)
+{
+    bool paused = p->index != 0;
+
+    view_put_bool(o, "armed", !paused);
+    view_put_text(o, "disarmed_by", p->by);
+    view_put_time(o, "disarmed_since", paused ? p->since_ms : 0);
+    view_put_time(o, "disarmed_until", paused && p->ms != 0 ? p->since_ms + p->ms : 0);
+}
+
 struct json_object *view_cluster(const struct view *v)
 {
     struct json_object *o = json_object_new_object();
@@ -406,7 +417,7 @@ struct json_object *view_cluster(const struct view *v)
     view_put(o, "coordinator", v->quorate ? view_node_name(v, v->s->coordinator) : NULL);
     view_put_int(o, "term", v->s->term);
     view_put_int(o, "index", v->s->index);
-    view_put_bool(o, "armed", true);
+    put_disarmed(o, &v->s->disarm);
     view_put_int(o, "votes", j ? j->present_votes : 0);
     view_put_int(o, "expected_votes", j ? j->votes : 0);
     view_put_int(o, "quorum", j ? j->quorum : 0);

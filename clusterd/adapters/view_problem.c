@@ -44,6 +44,9 @@ static void unclean_problem(const struct view *v, const struct node *n, struct j
         (void)snprintf(wait, sizeof wait, "it is being fenced (try %u)", n->fence_tries + 1);
     } else if (!has_fence_device(v->s, n->id)) {
         (void)snprintf(wait, sizeof wait, "no fence device reaches it, so it waits for an operator");
+    } else if (v->s->disarm.index != 0 && !n->fence_wanted) {
+        (void)snprintf(wait, sizeof wait,
+                       "high availability is paused, so it is not fenced before it is armed");
     } else if (n->error[0] != '\0') {
         (void)snprintf(wait, sizeof wait, "fencing failed %u times: %s; it is tried again", n->fence_tries,
                        n->error);
@@ -67,6 +70,50 @@ static const char *names_text(const struct view *v, node_set set, char *out, siz
         }
     }
     return out;
+}
+
+/* N4. */
+static void disarmed_problem(const struct view *v, struct json_object *list)
+{
+    const struct disarm *p = &v->s->disarm;
+    char until[32] = "", since[32];
+
+    if (p->index == 0) {
+        return;
+    }
+    view_time(p->since_ms, since);
+    if (p->ms != 0) {
+        view_time(p->since_ms + p->ms, until);
+    }
+    problem(list, v->s->cluster, "clusterctl arm",
+            "high availability is paused by %s since %s%s%s: nothing is fenced or started again by itself",
+            p->by[0] ? p->by : "root", since, until[0] ? ", until " : "", until);
+}
+
+/* A13: some nodes can do more than the cluster uses, because others cannot yet. */
+static void level_problem(const struct view *v, struct json_object *list)
+{
+    node_set old = 0;
+    unsigned newest = v->s->level;
+    char names[400];
+
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        const struct node *n = state_node(v->s, id);
+
+        if (n != NULL && n->feature_level > newest) {
+            newest = n->feature_level;
+        }
+    }
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        const struct node *n = state_node(v->s, id);
+
+        old |= n != NULL && n->feature_level < newest ? NODE_BIT(id) : 0;
+    }
+    if (newest > v->s->level && old != 0) {
+        problem(list, v->s->cluster, "install the new version there: the level rises by itself then",
+                "the cluster uses feature level %u of %u: an older version runs on %s", v->s->level, newest,
+                names_text(v, old, names, sizeof names));
+    }
 }
 
 static void node_problems(const struct view *v, struct json_object *list)
@@ -173,6 +220,8 @@ struct json_object *view_problems(const struct view *v)
     } else if (v->s->startup && incomplete(v->s)) {
         problem(list, v->s->cluster, NULL, "the cluster has just started: absent nodes get time to come");
     }
+    disarmed_problem(v, list);
+    level_problem(v, list);
     node_problems(v, list);
     object_problems(v, list);
     return list;

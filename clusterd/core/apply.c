@@ -150,6 +150,8 @@ static int dispatch(struct apply *a)
     case EV_CMD_FENCE_REMOVE:
     case EV_CMD_FENCE_TEST:
     case EV_CMD_OP_CANCEL:
+    case EV_CMD_DISARM:
+    case EV_CMD_ARM:
         return apply_command(a);
     case EV_NONE:
     case EV_COUNT:
@@ -168,11 +170,13 @@ void core_apply(struct state *s, const struct event *e, uint64_t term, uint64_t 
     s->time_ms = e->time_ms;
     if (e->node > NODES_MAX || e->to > NODES_MAX || e->origin > NODES_MAX) {
         (void)reject(&a, RC_BAD_INPUT, "an event names a node beyond %d", NODES_MAX);
+    } else if (!admit(&a)) {
+        return;
     } else if (event_level(e->kind) > s->level && e->kind != EV_LEVEL) {
         (void)reject(&a, RC_REFUSED, "'%s' needs feature level %u, and the cluster has %u",
                      event_key(e->kind), event_level(e->kind), s->level);
         advise(&a, LEVEL_HINT);
-    } else if (admit(&a)) {
+    } else {
         (void)dispatch(&a);
     }
 }

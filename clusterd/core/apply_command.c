@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mutant.h"
+
 static struct vm *the_vm(struct apply *a)
 {
     struct vm *vm = state_vm(a->s, a->e->subject);
@@ -757,6 +759,46 @@ static int cmd_op_cancel(struct apply *a)
     return 0;
 }
 
+/* ---- high availability pauses (N4) ---- */
+
+static int cmd_disarm(struct apply *a)
+{
+    uint64_t ms = event_get_u64(a->e, "for_ms", 0);
+
+    if (ms > DISARM_MS_MAX) {
+        return reject(a, RC_USAGE, "high availability pauses for %u days at most",
+                      (unsigned)(DISARM_MS_MAX / 86400000));
+    }
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        const struct node *n = state_node(a->s, id);
+
+        if (n != NULL && n->state == NODE_UNCLEAN && !MUTANT(disarm_over_unclean)) {
+            (void)reject(a, RC_REFUSED,
+                         "N4: node '%s' is %s: its VMs would stay down for as long as nothing is fenced",
+                         n->name, node_state_key(a->s, n));
+            advise(a,
+                   "wait for its fence, bring it back, or confirm that its power is off (clusterctl node "
+                   "confirm-down %s)",
+                   n->name);
+            return RC_REFUSED;
+        }
+    }
+    a->s->disarm.index = a->index;
+    a->s->disarm.ms = (uint32_t)ms;
+    a->s->disarm.since_ms = a->e->time_ms;
+    text_copy(a->s->disarm.by, sizeof a->s->disarm.by, a->e->by);
+    return 0;
+}
+
+static int cmd_arm(struct apply *a)
+{
+    if (a->s->disarm.index == 0) {
+        return reject(a, RC_REFUSED, "high availability is not paused: the cluster is armed");
+    }
+    memset(&a->s->disarm, 0, sizeof a->s->disarm);
+    return 0;
+}
+
 int apply_command(struct apply *a)
 {
     static int (*const commands[EV_COUNT])(struct apply *) = {
@@ -778,6 +820,8 @@ int apply_command(struct apply *a)
         [EV_CMD_FENCE_REMOVE] = cmd_fence_remove,
         [EV_CMD_FENCE_TEST] = cmd_fence_test,
         [EV_CMD_OP_CANCEL] = cmd_op_cancel,
+        [EV_CMD_DISARM] = cmd_disarm,
+        [EV_CMD_ARM] = cmd_arm,
     };
 
     return commands[a->e->kind](a);

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "common/mutant.h"
+
 #define LOCK_CONFLICTS_MAX 10     /* C7: with the pauses between them, six minutes */
 #define QUICK_JOB_MS       30000u /* resume, reset, probe, mounts: seconds at most */
 
@@ -232,6 +234,9 @@ static int apply_fence_job(struct apply *a, enum job_kind kind)
     }
     if (kind == JOB_FENCE && (n->state != NODE_UNCLEAN || n->loss != e->index || e->to == e->node)) {
         return reject(a, RC_REFUSED, "node '%s' is not lost any more", n->name); /* N1 */
+    }
+    if (kind == JOB_FENCE && a->s->disarm.index != 0 && !n->fence_wanted && !MUTANT(fence_while_disarmed)) {
+        return reject(a, RC_REFUSED, "N4: high availability is paused, so node '%s' is not fenced", n->name);
     }
     for (unsigned i = 0; i < a->s->jobs; i++) {
         const struct job *j = &a->s->job[i];
@@ -666,6 +671,12 @@ int apply_deadline(struct apply *a)
             return reject(a, RC_REFUSED, "that term is over");
         }
         a->s->startup = false;
+        return 0;
+    case DL_ARM:
+        if (a->e->id != a->s->disarm.index) {
+            return reject(a, RC_REFUSED, "that pause of high availability is over");
+        }
+        memset(&a->s->disarm, 0, sizeof a->s->disarm);
         return 0;
     default:
         return reject(a, RC_BAD_INPUT, "a deadline of unknown kind");

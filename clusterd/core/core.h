@@ -51,7 +51,8 @@ enum deadline_kind {
     DL_VM,        /* id = hash of the VM's name, n = vm->changed: pause before its next try */
     DL_VOLUME,    /* id = hash of the name ^ node, n = 0 */
     DL_JOB,       /* id = job, n = 0: its executor has not reported in time (L2) */
-    DL_STARTUP    /* id = term, n = 0 */
+    DL_STARTUP,   /* id = term, n = 0 */
+    DL_ARM        /* id = disarm.index, n = 0: N4's pause is over */
 };
 struct deadline {
     enum deadline_kind kind;

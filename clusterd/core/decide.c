@@ -193,6 +193,18 @@ static uint32_t fence_executor(const struct decide *d, uint32_t target, uint32_t
     return n ? online[round % n] : m ? joining[round % m] : 0;
 }
 
+bool decide_paused(struct decide *d)
+{
+    const struct disarm *p = &d->s->disarm;
+
+    if (p->index == 0 || MUTANT(fence_while_disarmed)) {
+        return false;
+    }
+    decide_note(d, "N4: high availability is paused (by %s, %s): clusterctl arm goes on",
+                p->by[0] ? p->by : "root", p->ms ? "for a time" : "until it is armed");
+    return true;
+}
+
 static bool fence_runs(const struct state *s, uint32_t node)
 {
     for (unsigned i = 0; i < s->jobs; i++) {
@@ -222,6 +234,9 @@ static void decide_fence(struct decide *d, const struct node *n)
     }
     if (fence_runs(d->s, n->id)) {
         decide_note(d, "it is being fenced");
+        return;
+    }
+    if (!n->fence_wanted && decide_paused(d)) {
         return;
     }
     if (n->fence_wait) {
@@ -614,8 +629,8 @@ int core_decide(const struct state *s, const struct world *w, struct decisions *
 const char *deadline_key(enum deadline_kind k)
 {
     static const char *const keys[] = {
-        [DL_GRACE] = "grace",   [DL_FENCE] = "fence", [DL_VM] = "vm",
-        [DL_VOLUME] = "volume", [DL_JOB] = "job",     [DL_STARTUP] = "startup"};
+        [DL_GRACE] = "grace", [DL_FENCE] = "fence",     [DL_VM] = "vm",  [DL_VOLUME] = "volume",
+        [DL_JOB] = "job",     [DL_STARTUP] = "startup", [DL_ARM] = "arm"};
 
     return (unsigned)k < sizeof keys / sizeof keys[0] && keys[k] != NULL ? keys[k] : "unknown";
 }
@@ -663,5 +678,11 @@ void core_deadlines(const struct state *s, void (*cb)(void *ctx, const struct de
     }
     if (s->startup) {
         cb(ctx, &(struct deadline){DL_STARTUP, s->term, 0, s->opt.startup_grace_ms});
+    }
+    if (s->disarm.index != 0 && s->disarm.ms != 0) {
+        int64_t gone = s->time_ms - s->disarm.since_ms; /* so that a new coordinator does not begin anew */
+        uint32_t left = gone <= 0 ? s->disarm.ms : gone >= s->disarm.ms ? 1 : s->disarm.ms - (uint32_t)gone;
+
+        cb(ctx, &(struct deadline){DL_ARM, s->disarm.index, 0, left});
     }
 }

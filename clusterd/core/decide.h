@@ -30,6 +30,8 @@ struct event *decide_emit(struct decide *d, enum event_kind kind, const char *wh
 void decide_note(struct decide *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Ready to carry out jobs: there, and its inventory of this term is known (C3). */
 bool decide_ready(const struct decide *d, uint32_t node);
+/* N4: nothing is done by itself now; note says so. */
+bool decide_paused(struct decide *d);
 const char *decide_node_name(const struct decide *d, uint32_t node);
 
 uint64_t name_hash(const char *name); /* apply.c */

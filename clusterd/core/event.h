@@ -87,7 +87,10 @@
     X(EV_CMD_FENCE_TEST, "fence-test", 'C', 1)     /* subject */                                             \
     X(EV_CMD_OP_CANCEL, "op-cancel", 'C', 1)       /* id = op */                                             \
     /* A13: num = the feature level from here on; all members have reported that they can */                 \
-    X(EV_LEVEL, "feature-level", 'D', 2)
+    X(EV_LEVEL, "feature-level", 'D', 2)                                                                     \
+    /* N4: high availability pauses; kv for_ms: it goes on by itself after that */                           \
+    X(EV_CMD_DISARM, "disarm", 'C', 2)                                                                       \
+    X(EV_CMD_ARM, "arm", 'C', 2)
 
 /* What to do about a refusal that the cluster's level is the reason of. */
 #define LEVEL_HINT "it rises by itself once every node runs a version that can"

@@ -247,6 +247,10 @@ static void bring_up_from_nothing(struct decide *d, const struct vm *vm, const s
         end_failed(d, o, "");
         return;
     }
+    if (o->recovery && decide_paused(d)) {
+        end_op(d, o, OPS_CANCELLED, "N4: high availability is paused; it is tried again once it is armed");
+        return;
+    }
     if (conflict_waits(d, vm)) {
         return;
     }
@@ -653,6 +657,8 @@ static void recover(struct decide *d, const struct vm *vm)
         decide_note(
             d, "restart_limit: it ended or failed to start %u times; start it by hand when that is mended",
             vm->restarts > vm->tries ? vm->restarts : vm->tries);
+    } else if (decide_paused(d)) {
+        return;
     } else if (vm->wait) {
         decide_note(d, "%s; the next try comes by itself", vm->error);
     } else {
@@ -698,7 +704,7 @@ static void without_op(struct decide *d, const struct vm *vm)
     if (vm->wanted == WANT_RUNNING && c->obs == OBS_PAUSED && vm->tries > vm->set.restart_limit) {
         decide_note(d, "restart_limit: it could not be resumed; start it by hand when that is mended: %s",
                     vm->error);
-    } else if (vm->wanted == WANT_RUNNING && c->obs == OBS_PAUSED && !vm->wait) {
+    } else if (vm->wanted == WANT_RUNNING && c->obs == OBS_PAUSED && !vm->wait && !decide_paused(d)) {
         (void)begin_op(d, vm, OP_START, 0, c->node, c->node,
                        vm->saved.tag != 0 ? "it was restored and still stands paused"
                                           : "S6: it stands paused, and exists nowhere else");

@@ -11,13 +11,14 @@
 #include "core/event.h"
 #include "core/options.h"
 
-#define NODES_MAX    64
-#define NODE_BIT(id) (UINT64_C(1) << ((id)-1))
-#define CLAIMS_MAX   4   /* two by rule (source, target); more only when surprises are found running */
-#define OPS_KEPT     256 /* ended operations that stay visible */
-#define DISKS_MAX    64
-#define NETWORKS_MAX 32
-#define PATH_SIZE    256
+#define NODES_MAX     64
+#define NODE_BIT(id)  (UINT64_C(1) << ((id)-1))
+#define CLAIMS_MAX    4   /* two by rule (source, target); more only when surprises are found running */
+#define OPS_KEPT      256 /* ended operations that stay visible */
+#define DISKS_MAX     64
+#define NETWORKS_MAX  32
+#define PATH_SIZE     256
+#define DISARM_MS_MAX (UINT32_C(30) * 86400000) /* N4; longer ones have no end of their own */
 
 typedef uint64_t node_set;
 
@@ -198,6 +199,14 @@ struct job {
     char subject[NAME_SIZE];
 };
 
+/* N4: high availability pauses: nothing is fenced, recovered or started again by itself. Level 2. */
+struct disarm {
+    uint64_t index; /* of the command; 0: it is armed */
+    uint32_t ms;    /* after so long it is armed by itself; 0: only an operator does it */
+    int64_t since_ms;
+    char by[NAME_SIZE];
+};
+
 struct state {
     char cluster[NAME_SIZE];
     unsigned level;       /* the feature level (A13): only what all members can is proposed */
@@ -205,6 +214,7 @@ struct state {
     int64_t time_ms;      /* its wall clock */
     uint32_t coordinator; /* node that opened the term */
     bool startup; /* the coordinator itself has just booted: absent nodes get time to come (DL_STARTUP) */
+    struct disarm disarm;
     struct options opt;
     struct node node[NODES_MAX + 1]; /* by id; [0] unused */
     struct vm **vm;                  /* sorted by name */

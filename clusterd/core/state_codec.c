@@ -323,6 +323,12 @@ static void c_head(struct codec *c, struct state *s)
     c_i64(c, &s->time_ms);
     c_node_id(c, &s->coordinator);
     c_bool(c, &s->startup);
+    if (c->level >= 2) {
+        c_u64(c, &s->disarm.index);
+        c_u32(c, &s->disarm.ms);
+        c_i64(c, &s->disarm.since_ms);
+        C_STR(c, s->disarm.by);
+    }
     c_options(c, &s->opt);
     for (uint32_t id = 1; id <= NODES_MAX; id++) {
         bool there = s->node[id].id != 0;

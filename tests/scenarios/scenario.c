@@ -500,7 +500,7 @@ static void play_deadline(struct rig *r, char **words, unsigned n)
     struct wanted_deadline w = {0, {0}};
     struct event e;
 
-    for (int k = DL_GRACE; n > 0 && k <= DL_STARTUP; k++) {
+    for (int k = DL_GRACE; n > 0 && k <= DL_ARM; k++) {
         w.kind = strcmp(words[0], deadline_key((enum deadline_kind)k)) == 0 ? k : w.kind;
     }
     core_deadlines(r->s, fire, &w);

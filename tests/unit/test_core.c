@@ -469,9 +469,10 @@ static void the_digest_covers_every_field(void **unused)
     FILL(j->subject);
     FLIP(s, j, struct job, GAP(struct job, node, session), GAP(struct job, to, op),
          GAP(struct job, orphan, subject), END(struct job, subject), TAIL(struct job, subject));
-    FILL(s->cluster);
+    FILL(s->cluster), FILL(s->disarm.by);
     FLIP(s, s, struct state, END(struct state, cluster), GAP(struct state, level, term),
-         GAP(struct state, startup, opt), FIELD(struct state, node), offsetof(struct state, vm),
+         GAP(struct state, startup, disarm), GAP(struct state, disarm.ms, disarm.since_ms),
+         END(struct state, disarm.by), FIELD(struct state, node), offsetof(struct state, vm),
          sizeof(struct state) - offsetof(struct state, vm));
     state_free(s);
 }
