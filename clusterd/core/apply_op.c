@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "common/mutant.h"
+
 struct op *op_new(struct apply *a, enum op_kind kind, const char *subject)
 {
     struct op *o = state_add_op(a->s, a->index, kind);
@@ -56,6 +58,10 @@ int apply_op_begin(struct apply *a)
     }
     if (e->num < OP_START || e->num > OP_MOVE) {
         return reject(a, RC_BAD_INPUT, "not an operation of a VM");
+    }
+    if (e->id == 0 && e->num == OP_START && a->s->disarm.index != 0 && !MUTANT(recover_while_disarmed)) {
+        return reject(a, RC_REFUSED, "N4: high availability is paused, so VM '%s' is not started by itself",
+                      vm->name);
     }
     if (parent != NULL && parent->kind == OP_DRAIN) {
         vm->home = parent->node; /* resume brings it back */

@@ -237,6 +237,9 @@ static void handle(const struct item *it)
     case ITEM_OPERATOR:
         drive_operator();
         break;
+    case ITEM_UPGRADE:
+        host_upgrade(h);
+        break;
     case ITEM_HEAL:
         drive_heal(it->a);
         break;

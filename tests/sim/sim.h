@@ -99,6 +99,8 @@
     X(s1_by_lie)                                                                                             \
     X(commands_timed_out)                                                                                    \
     X(leaves)                                                                                                \
+    X(upgrades)                                                                                              \
+    X(levels_refused)                                                                                        \
     X(confirmed_down)                                                                                        \
     X(broken_off)                                                                                            \
     X(broken_daemons)                                                                                        \
@@ -130,6 +132,7 @@ enum item_type {
     ITEM_COROSYNC,
     ITEM_FAULT,
     ITEM_OPERATOR,
+    ITEM_UPGRADE, /* a host's older build is replaced, its daemon begins anew (A13) */
     ITEM_HEAL,  /* a partition ends; a: its number */
     ITEM_STORM, /* its next blow; a: its number as a partition, b: blows left */
     ITEM_LOOK,  /* checks that need time */
@@ -219,6 +222,7 @@ struct host {
     bool cord;       /* its BMC does not answer */
     uint64_t bmc_lies_until;
     bool spared;        /* it was said to be off, and is not: a lie that may break S1 */
+    unsigned level;     /* the feature level that its build knows (A13) */
     bool broken;        /* stays off: the liveness phase does without it */
     unsigned component; /* of the partition */
     struct net net;
@@ -384,6 +388,7 @@ struct sim {
     uint64_t chaos_us; /* how long the faults last */
     uint64_t fault_mean_us, operator_mean_us;
     unsigned agent_fault_permille, guest_end_permille, crash_weight;
+    bool mixed_builds; /* A13: some hosts begin with an older one */
     bool early_faults, migration_apart, store_lost, lying_bmcs;
     uint32_t snapshot_entries;
 
@@ -452,6 +457,7 @@ void host_init(struct host *h, int id);
 void host_fini(struct host *h);
 void host_on(struct host *h);
 void host_crash(struct host *h);
+void host_upgrade(struct host *h);
 void host_corosync(struct host *h, bool up);
 void daemon_start(struct host *h);
 void daemon_kill(struct host *h);

@@ -113,12 +113,45 @@ void check_qemu(int vm, int host)
     }
 }
 
+/* A13: a level that some host's build does not know would stop it. */
+static void check_level(const struct state *st)
+{
+    for (int i = 0; i < sim.n; i++) {
+        if (st->level > sim.hosts[i].level) {
+            fail("A13: the feature level is %u, and the build of %s knows %u", st->level, sim.hosts[i].name,
+                 sim.hosts[i].level);
+        }
+    }
+}
+
+/* N4: what nobody ordered since high availability was paused is not begun. */
+static void check_paused(const struct state *st)
+{
+    for (unsigned i = 0; st->disarm.index != 0 && i < st->jobs; i++) {
+        bool ordered = false;
+
+        for (unsigned k = 0; k < st->ops; k++) {
+            ordered |= st->op[k].kind == OP_FENCE && st->op[k].node == st->job[i].to;
+        }
+        if (st->job[i].kind == JOB_FENCE && st->job[i].id > st->disarm.index && !ordered) {
+            fail("N4: node%u is fenced while high availability is paused", st->job[i].to);
+        }
+    }
+    for (unsigned i = 0; st->disarm.index != 0 && i < st->ops; i++) {
+        if (st->op[i].recovery && st->op[i].kind == OP_START && st->op[i].id > st->disarm.index) {
+            fail("N4: %s is recovered while high availability is paused", st->op[i].subject);
+        }
+    }
+}
+
 static void check_claims(struct host *h)
 {
     if (h->sh->st->index <= sim.newest_index) {
         return;
     }
     sim.newest_index = h->sh->st->index;
+    check_level(h->sh->st);
+    check_paused(h->sh->st);
     for (int i = 0; i < sim.vms; i++) {
         const struct vm *vm = state_vm(h->sh->st, sim.vm[i].name);
         node_set claims = vm != NULL ? vm_claim_set(vm) : 0;
@@ -242,6 +275,8 @@ static const struct state *agreed(char *why, size_t size)
 
 static bool nodes_settled(const struct state *st, char *why, size_t size)
 {
+    unsigned level = FEATURE_LEVEL;
+
     for (int i = 0; i < sim.n; i++) {
         const struct node *n = state_node(st, (uint32_t)i + 1);
         enum node_state want = sim.hosts[i].broken ? NODE_OFFLINE : NODE_ONLINE;
@@ -251,6 +286,11 @@ static bool nodes_settled(const struct state *st, char *why, size_t size)
                      n ? node_mode_key(n->mode) : "");
             return false;
         }
+        level = n == NULL ? 0 : n->feature_level < level ? n->feature_level : level;
+    }
+    if (st->level < level) {
+        snprintf(why, size, "A13: the feature level is %u, and all nodes know %u", st->level, level);
+        return false;
     }
     return true;
 }

@@ -315,6 +315,7 @@ void drive_liveness(void)
         if (h->spared) { /* somebody goes and looks */
             host_crash(h);
         }
+        host_upgrade(h);
     }
     for (int first = (int)draw((uint64_t)sim.n), i = 0; i < off; i++) {
         break_for_good(&sim.hosts[(first + i) % sim.n]);
@@ -339,6 +340,7 @@ static void draw_character(void)
     sim.early_faults = chance(150);
     sim.migration_apart = chance(500);
     sim.lying_bmcs = chance(100);
+    sim.mixed_builds = chance(300);
     sim.snapshot_entries = chance(500) ? 0 : (uint32_t)between(10, 200);
     for (int v = 0; v < sim.volumes; v++) {
         sim.volume_locks[v] = chance(400);
@@ -357,6 +359,10 @@ void drive_init(void)
     for (int i = 0; i < sim.n; i++) {
         rng = stream(STREAM_HOST, (uint64_t)i);
         host_init(&sim.hosts[i], i);
+        if (sim.mixed_builds && chance(600)) { /* upgraded in the course of the run, one after the other */
+            sim.hosts[i].level = FEATURE_LEVEL - 1;
+            at(between(SECOND, 40 * SECOND), ITEM_UPGRADE, i, 0, 0);
+        }
     }
     for (int i = 0; i < sim.vms; i++) {
         struct vm_world *w = &sim.vm[i];

@@ -80,7 +80,8 @@ void daemon_start(struct host *h)
                              .migration_uri = "sim://%s/",
                              .volume_dir = "/v",
                              .agent_lock_dir = "/l",
-                             .snapshot_entries = sim.snapshot_entries};
+                             .snapshot_entries = sim.snapshot_entries,
+                             .feature_level = h->level};
     struct ports p = {.msg = {h, port_send},
                       .store = disk_port(h),
                       .run = agent_port(h),
@@ -117,6 +118,23 @@ void daemon_start(struct host *h)
     check_excuse(h);
     net_join(h);
     host_tick(h);
+}
+
+/* The package is replaced, then its daemon is begun anew, as the packaging does: asked to end, or killed. */
+void host_upgrade(struct host *h)
+{
+    if (h->level == FEATURE_LEVEL) {
+        return;
+    }
+    sim.stats.upgrades++;
+    trace("%s: a newer build is installed", h->name);
+    h->level = FEATURE_LEVEL;
+    if (h->sh != NULL && (chance(500) || !daemon_enter(h))) {
+        daemon_kill(h);
+    } else if (h->sh != NULL) {
+        shell_leave(h->sh);
+        daemon_left(h);
+    }
 }
 
 void daemon_kill(struct host *h)
@@ -352,6 +370,7 @@ void host_init(struct host *h, int id)
     h->rng = stream(STREAM_HOST, (uint64_t)id);
     snprintf(h->name, sizeof h->name, "node%d", id + 1);
     h->clock_base = between(1000, 1000000);
+    h->level = FEATURE_LEVEL;
     net_init(h);
 }
 

@@ -43,6 +43,7 @@ void drive_answer(uint64_t request, int rc, const struct err *err, uint64_t op)
           err ? err->msg : "", (unsigned long long)op);
     sim.stats.commands_ok += rc == 0;
     sim.stats.commands_refused += rc == RC_REFUSED;
+    sim.stats.levels_refused += rc == RC_REFUSED && strcmp(err->hint, LEVEL_HINT) == 0;
     sim.stats.commands_no_quorum += rc == RC_NO_QUORUM;
     sim.stats.commands_timed_out += rc == RC_TIMED_OUT;
     if (sim.step_waits && request == sim.step_request) {
@@ -209,7 +210,12 @@ static void op_node(struct event *e)
     if (chance(300) && op_confirm(e)) {
         return;
     }
-    if (chance(150)) {
+    if (chance(100)) {
+        e->kind = chance(600) ? EV_CMD_DISARM : EV_CMD_ARM; /* N4 */
+        if (e->kind == EV_CMD_DISARM && chance(500)) {
+            event_putf(e, "for_ms", "%u", (unsigned)between(100, 20000));
+        }
+    } else if (chance(150)) {
         op_device(e);
     } else if (chance(450)) {
         e->kind = EV_CMD_NODE_DRAIN;
@@ -226,12 +232,18 @@ static void op_node(struct event *e)
     }
 }
 
-/* After the faults: nothing new, but what was left drained takes VMs again, and every node can be fenced. */
+/* After the faults: nothing new, but the cluster is armed, what was left drained takes VMs again, and every
+ * node can be fenced. */
 static void tidy(struct host *h)
 {
     const struct state *st = shell_state(h->sh);
     struct event e;
 
+    if (st->disarm.index != 0) {
+        event_init(&e, EV_CMD_ARM);
+        ask(h, ++sim.request, &e);
+        return;
+    }
     for (int i = 0; i < sim.n; i++) {
         const struct node *n = state_node(st, (uint32_t)i + 1);
 
