@@ -190,14 +190,15 @@ static int journal_make(struct shell *sh, struct err *err)
 {
     struct journal_config c = {.node = sh->cfg.self, .session = sh->cfg.session};
     struct event open;
+    int rc;
 
     event_init(&open, EV_OPEN);
-    if (event_put(&open, "boot", sh->cfg.boot) != 0) {
-        event_fini(&open);
-        return err_set(err, RC_NO_MEMORY, "out of memory");
-    }
+    rc = event_put(&open, "boot", sh->cfg.boot);
     event_encode(&open, &sh->open_data);
     event_fini(&open);
+    if (rc != 0 || sh->open_data.failed) { /* half of it, committed, could be read by nobody ever */
+        return err_set(err, RC_NO_MEMORY, "out of memory");
+    }
     c.snapshot_entries = c.tail_entries = sh->cfg.snapshot_entries;
     c.seed = sh->p.clock.random(sh->p.clock.ctx);
     c.n_configured = sh->cfg.configureds;

@@ -31,7 +31,7 @@ bool decide(struct shell *sh)
 {
     struct decisions d = {NULL, 0, 0};
     struct world w;
-    bool some;
+    bool some = false;
 
     if (!shell_leads(sh) || !shell_current(sh) || !sh->dirty || sh->applied < sh->decided ||
         sh->now < sh->decide_ms) {
@@ -41,10 +41,11 @@ bool decide(struct shell *sh)
     sh->rejected = sh->accepted = 0;
     shell_world(sh, &w);
     if (core_decide(sh->st, &w, &d) != 0) {
-        shell_fail(sh, "out of memory");
+        shell_fail(sh, "out of memory"); /* its last word may lack a half: nothing of it is proposed */
+    } else {
+        some = d.n > 0;
+        put_decisions(sh, &d);
     }
-    some = d.n > 0;
-    put_decisions(sh, &d);
     decisions_fini(&d);
     return some;
 }

@@ -259,6 +259,10 @@ bool jobs_touch(const struct shell *sh, const struct vm *vm);
 /* A job that moves, starts or ends a VM is at work on this node. */
 bool jobs_busy(const struct shell *sh);
 void run_done(struct shell *sh, struct run *r, const struct run_result *res);
+/* Adds a pair that must not be missing (an agent without `migrate_paused` would resume the VM, C5): out of
+ * memory ends this daemon. */
+void pair_put(struct shell *sh, struct event *e, const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Runs the VirtualMachine agent as spec says; param (its kv) is released. */
 int run_agent(struct shell *sh, struct run *r, struct run_spec *spec, struct event *param);
 /* The same for one VM; r->uuid and r->id are set. */

@@ -1,3 +1,4 @@
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,24 +105,37 @@ bool jobs_touch(const struct shell *sh, const struct vm *vm)
 /* ------------------------------------------------------------------------------------------------- running
  */
 
+void pair_put(struct shell *sh, struct event *e, const char *key, const char *fmt, ...)
+{
+    char value[EVENT_VALUE_MAX + 1];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(value, sizeof value, fmt, ap);
+    va_end(ap);
+    if (event_put(e, key, value) != 0) {
+        shell_fail(sh, "out of memory");
+    }
+}
+
 /* Gives it to the runner under a new number; param (of which only kv counts) is released. */
 static int run_start(struct shell *sh, struct run *r, struct run_spec *spec, struct event *param)
 {
     int rc;
 
     spec->id = r->id = ++sh->run_id;
-    event_putf(param, "CRM_meta_timeout", "%u", spec->timeout_ms);
+    pair_put(sh, param, "CRM_meta_timeout", "%u", spec->timeout_ms);
     spec->param = param->kv;
     spec->params = param->kvs;
-    rc = sh->p.run.run(sh->p.run.ctx, spec);
+    rc = sh->failed ? RC_NO_MEMORY : sh->p.run.run(sh->p.run.ctx, spec);
     event_fini(param);
     return rc;
 }
 
 int run_agent(struct shell *sh, struct run *r, struct run_spec *spec, struct event *param)
 {
-    event_put(param, "hypervisor", sh->cfg.hypervisor);
-    event_put(param, "lock_dir", sh->cfg.agent_lock_dir);
+    pair_put(sh, param, "hypervisor", "%s", sh->cfg.hypervisor);
+    pair_put(sh, param, "lock_dir", "%s", sh->cfg.agent_lock_dir);
     return run_start(sh, r, spec, param);
 }
 
@@ -134,7 +148,7 @@ int run_vm_agent(struct shell *sh, struct run *r, const struct vm *vm, const cha
     spec.xml_uuid = vm->uuid;
     spec.xml = vm->xml;
     snprintf(r->uuid, sizeof r->uuid, "%s", vm->uuid);
-    event_put(param, "uuid", vm->uuid);
+    pair_put(sh, param, "uuid", "%s", vm->uuid);
     return run_agent(sh, r, &spec, param);
 }
 
@@ -173,25 +187,25 @@ static int start_vm_job(struct shell *sh, struct run *r)
     }
     event_init(&param, EV_NONE);
     if (r->job.kind == JOB_STOP && (r->job.flags & EVF_FORCE)) {
-        event_put(&param, "force", "1");
+        pair_put(sh, &param, "force", "1");
     } else if (r->job.kind == JOB_SAVE) {
-        event_put(&param, "state_file", vm->saved.path);
-        event_putf(&param, "tag", "%llu", (unsigned long long)r->job.id);
+        pair_put(sh, &param, "state_file", "%s", vm->saved.path);
+        pair_put(sh, &param, "tag", "%llu", (unsigned long long)r->job.id);
     } else if (r->job.kind == JOB_RESTORE) {
-        event_put(&param, "state_file", vm->saved.path);
-        event_putf(&param, "tag", "%llu", (unsigned long long)vm->saved.tag);
+        pair_put(sh, &param, "state_file", "%s", vm->saved.path);
+        pair_put(sh, &param, "tag", "%llu", (unsigned long long)vm->saved.tag);
     } else if (r->job.kind == JOB_RESUME && vm->saved.consumed) {
-        event_put(&param, "state_file", vm->saved.path); /* spent once it runs */
+        pair_put(sh, &param, "state_file", "%s", vm->saved.path); /* spent once it runs */
     } else if (r->job.kind == JOB_MIGRATE) {
-        event_put(&param, "CRM_meta_migrate_source", sh->cfg.name);
-        event_put(&param, "CRM_meta_migrate_target", node_name(sh, r->job.to));
-        event_put(&param, "migration_uri", sh->cfg.migration_uri);
+        pair_put(sh, &param, "CRM_meta_migrate_source", "%s", sh->cfg.name);
+        pair_put(sh, &param, "CRM_meta_migrate_target", "%s", node_name(sh, r->job.to));
+        pair_put(sh, &param, "migration_uri", "%s", sh->cfg.migration_uri);
         if (r->job.flags & EVF_PAUSED) {
-            event_put(&param, "migrate_paused", "1");
+            pair_put(sh, &param, "migrate_paused", "1");
         } else {
             /* libvirt knows few file systems as shared. The cluster has seen that these are: a lock that one
              * end held was refused at the other (C5). */
-            event_put(&param, "migrate_unsafe", "1");
+            pair_put(sh, &param, "migrate_unsafe", "1");
         }
     }
     return run_vm_agent(sh, r, vm, actions[r->job.kind], r->job.timeout_ms, &param);
@@ -208,7 +222,7 @@ static int run_fence(struct shell *sh, struct run *r, const char *action)
     }
     event_init(&param, EV_NONE);
     for (unsigned i = 0; i < f->params; i++) {
-        event_put(&param, f->param[i].key, f->param[i].value);
+        pair_put(sh, &param, f->param[i].key, "%s", f->param[i].value);
     }
     spec.agent = f->agent;
     spec.serial = f->name;
@@ -229,17 +243,17 @@ static int start_volume_job(struct shell *sh, struct run *r)
         return RC_NOT_FOUND;
     }
     event_init(&param, EV_NONE);
-    event_put(&param, "name", v->name);
-    event_put(&param, "source", v->source);
-    event_put(&param, "path", v->path);
-    event_put(&param, "node", sh->cfg.name);
+    pair_put(sh, &param, "name", "%s", v->name);
+    pair_put(sh, &param, "source", "%s", v->source);
+    pair_put(sh, &param, "path", "%s", v->path);
+    pair_put(sh, &param, "node", "%s", sh->cfg.name);
     if (r->job.kind == JOB_LOCK_HOLD || r->job.kind == JOB_LOCK_TRY) {
-        event_putf(&param, "proof", "image-%u", r->job.kind == JOB_LOCK_HOLD ? r->job.node : r->job.to);
-        event_put(&param, "hold_ms", "1500");
-        event_put(&param, "want",
-                  r->job.kind == JOB_LOCK_HOLD ? ""
-                  : r->job.flags & EVF_HELD    ? "refused"
-                                               : "granted");
+        pair_put(sh, &param, "proof", "image-%u", r->job.kind == JOB_LOCK_HOLD ? r->job.node : r->job.to);
+        pair_put(sh, &param, "hold_ms", "1500");
+        pair_put(sh, &param, "want", "%s",
+                 r->job.kind == JOB_LOCK_HOLD ? ""
+                 : r->job.flags & EVF_HELD    ? "refused"
+                                              : "granted");
     }
     spec.action = actions[r->job.kind];
     spec.serial = v->path;
@@ -374,13 +388,13 @@ static enum obs_state output_state(const struct run_result *res)
     return output_value(res->output, "state", value, sizeof value) ? obs_from_key(value) : OBS_UNKNOWN;
 }
 
-static void keep_output(struct run *r, const struct run_result *res)
+static void keep_output(struct shell *sh, struct run *r, const struct run_result *res)
 {
     char value[TEXT_SIZE];
 
     for (size_t i = 0; i < sizeof result_keys / sizeof result_keys[0]; i++) {
         if (output_value(res->output, result_keys[i], value, sizeof value)) {
-            event_put(&r->result, result_keys[i], value);
+            pair_put(sh, &r->result, result_keys[i], "%s", value);
         }
     }
 }
@@ -410,7 +424,7 @@ static void action_done(struct shell *sh, struct run *r, const struct run_result
 
     r->code = !res->started ? CODE_NOT_STARTED : res->timed_out ? CODE_TIMED_OUT : res->code;
     snprintf(r->reason, sizeof r->reason, "%s", res->reason);
-    keep_output(r, res);
+    keep_output(sh, r, res);
     log_output(sh, r, res->output);
     if (vm != NULL && obs == OBS_UNKNOWN && run_look(sh, r, vm) == 0) {
         return; /* what became of it? */

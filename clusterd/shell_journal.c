@@ -79,6 +79,12 @@ static void apply_event(struct shell *sh, const struct event *e, const struct jo
 
     row_begin(sh, e, &row);
     core_apply(sh->st, e, entry->term, entry->index, &a);
+    if (a.rc == RC_NO_MEMORY) {
+        /* Rejected here alone: this state would be another one from now on (S5). The next start begins with
+         * the entries. */
+        shell_fail(sh, "out of memory");
+        return;
+    }
     if (e->kind == EV_CMD_VM_ADD && a.rc == 0) {
         inventory_ask(sh, true); /* C1: it waits for each node's word */
     }

@@ -63,7 +63,7 @@ static void stop(struct shell *sh, const struct vm *vm)
     event_init(&param, EV_NONE);
     r->force = sh->quorum.forced;
     if (r->force) {
-        event_put(&param, "force", "1");
+        pair_put(sh, &param, "force", "1");
     }
     shell_log(sh, LOG_L_WARNING, "no quorum: VM '%s' is %s", vm->name, r->force ? "killed" : "shut down");
     if (run_vm_agent(sh, r, vm, "stop", timeout, &param) != 0) {

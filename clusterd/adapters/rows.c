@@ -85,14 +85,25 @@ static void hash_bytes_le(struct hash h, uint8_t out[16])
     }
 }
 
-bool rows_column_hash(sqlite3_stmt *s, int column, struct hash *out)
+int rows_column_bytes(sqlite3_stmt *s, int column, const void **data, size_t *len)
 {
-    struct rd r;
+    *data = sqlite3_column_blob(s, column);
+    *len = (size_t)sqlite3_column_bytes(s, column);
+    /* Bytes that are nowhere: SQLite is out of memory ("Result Values From A Query"). That is not damage. */
+    return *data || !*len ? SQLITE_OK : SQLITE_NOMEM;
+}
 
-    rd_init(&r, sqlite3_column_blob(s, column), (size_t)sqlite3_column_bytes(s, column));
+int rows_column_hash(sqlite3_stmt *s, int column, struct hash *out)
+{
+    const void *data;
+    size_t len;
+    struct rd r;
+    int code = rows_column_bytes(s, column, &data, &len);
+
+    rd_init(&r, data, code == SQLITE_OK ? len : 0);
     out->lo = rd_u64(&r);
     out->hi = rd_u64(&r);
-    return rd_done(&r);
+    return code == SQLITE_OK && !rd_done(&r) ? SQLITE_CORRUPT : code;
 }
 
 /* ---- records ---- */
@@ -142,9 +153,14 @@ int rows_record_get(struct rows *rows, const char *name, struct rd *out, struct 
     if (code != SQLITE_ROW) {
         return db_fail(&rows->db, code, "reading", err);
     }
-    data = sqlite3_column_blob(s, 0);
-    len = (size_t)sqlite3_column_bytes(s, 0);
-    if (!rows_column_hash(s, 1, &sum) || !hash_eq(sum, record_sum(name, data, len))) {
+    code = rows_column_bytes(s, 0, &data, &len);
+    if (code == SQLITE_OK) {
+        code = rows_column_hash(s, 1, &sum);
+    }
+    if (code == SQLITE_NOMEM) {
+        return db_fail(&rows->db, code, "reading", err);
+    }
+    if (code != SQLITE_OK || !hash_eq(sum, record_sum(name, data, len))) {
         return err_set(err, RC_CORRUPT, "'%s' is damaged: the checksum of record '%s' does not match",
                        rows->db.path, name);
     }
@@ -272,34 +288,48 @@ int rows_entry_put(struct rows *rows, const struct journal_entry *e)
     return db_run(s);
 }
 
+static int entry_damaged(const struct rows *rows, const struct journal_entry *e, struct err *err)
+{
+    return err_set(err, RC_CORRUPT, "'%s' is damaged: the checksum of entry %llu does not match",
+                   rows->db.path, (unsigned long long)e->index);
+}
+
 /* One row, its payload copied (owned). */
 int rows_entry_get(struct rows *rows, sqlite3_stmt *s, struct journal_entry *e, struct err *err)
 {
     struct hash sum;
-    const void *payload = sqlite3_column_blob(s, 5);
+    const void *payload;
     uint8_t *copy = NULL;
+    size_t len;
+    int code = rows_column_bytes(s, 5, &payload, &len);
 
     *e = (struct journal_entry){
         .index = (uint64_t)sqlite3_column_int64(s, 0),
         .term = (uint64_t)sqlite3_column_int64(s, 1),
         .format = (uint8_t)sqlite3_column_int(s, 2),
         .kind = (uint8_t)sqlite3_column_int(s, 3),
-        .len = (uint32_t)sqlite3_column_bytes(s, 5),
+        .len = (uint32_t)len,
+        .payload = payload,
     };
-    if (e->len && e->len <= JOURNAL_PAYLOAD_MAX) {
-        copy = malloc(e->len);
+    if (code == SQLITE_OK) {
+        code = rows_column_hash(s, 4, &e->chain);
+    }
+    if (code == SQLITE_OK) {
+        code = rows_column_hash(s, 6, &sum);
+    }
+    if (code == SQLITE_NOMEM) {
+        return db_fail(&rows->db, code, "reading", err);
+    }
+    if (code != SQLITE_OK || len > JOURNAL_PAYLOAD_MAX || !hash_eq(sum, entry_sum(e))) {
+        return entry_damaged(rows, e, err);
+    }
+    if (len) {
+        copy = malloc(len);
         if (!copy) {
             return err_set(err, RC_NO_MEMORY, "out of memory");
         }
-        memcpy(copy, payload, e->len);
+        memcpy(copy, payload, len);
     }
     e->payload = copy;
-    if (e->len > JOURNAL_PAYLOAD_MAX || !rows_column_hash(s, 4, &e->chain) || !rows_column_hash(s, 6, &sum) ||
-        !hash_eq(sum, entry_sum(e))) {
-        free(copy);
-        e->payload = NULL;
-        return err_set(err, RC_CORRUPT, "'%s' is damaged: the checksum of entry %llu does not match",
-                       rows->db.path, (unsigned long long)e->index);
-    }
     return 0;
 }

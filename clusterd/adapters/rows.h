@@ -55,7 +55,10 @@ sqlite3_stmt *rows_get(struct rows *rows, enum rows_stmt which, int *code);
 /* Runs a statement without rows, without or with its one parameter. 0 or an extended SQLite code. */
 int rows_run(struct rows *rows, enum rows_stmt which);
 int rows_run_index(struct rows *rows, enum rows_stmt which, uint64_t index);
-bool rows_column_hash(sqlite3_stmt *s, int column, struct hash *out);
+/* A column's bytes, borrowed until the next step. SQLITE_OK or SQLITE_NOMEM. */
+int rows_column_bytes(sqlite3_stmt *s, int column, const void **data, size_t *len);
+/* A hash as it is stored. SQLITE_OK, SQLITE_NOMEM, or SQLITE_CORRUPT: these bytes are none. */
+int rows_column_hash(sqlite3_stmt *s, int column, struct hash *out);
 
 /* A record by its name. put: 0 or an extended SQLite code. get: 0 and a reader over it, valid until
  * rows_record_done(); RC_NOT_FOUND, RC_CORRUPT, … */

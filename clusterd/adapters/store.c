@@ -68,18 +68,21 @@ static int load_blob(struct store *st, struct journal_load *out, struct err *err
     int code;
     sqlite3_stmt *s = rows_get(&st->rows, SQL_BLOB_GET, &code);
     const void *data = NULL;
+    size_t len = 0;
+    bool found = false;
 
     if (s) {
         (void)sqlite3_bind_int64(s, 1, (int64_t)out->snapshot.index);
         code = sqlite3_step(s);
+        found = code == SQLITE_ROW;
     }
-    if (code == SQLITE_ROW && (data = sqlite3_column_blob(s, 0)) == NULL && sqlite3_column_bytes(s, 0) > 0) {
-        code = SQLITE_NOMEM;
+    if (found) {
+        code = rows_column_bytes(s, 0, &data, &len);
     }
-    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+    if (code != SQLITE_OK && code != SQLITE_DONE) {
         return db_fail(&st->rows.db, code, "reading", err);
     }
-    if (code == SQLITE_DONE || (uint64_t)sqlite3_column_bytes(s, 0) != out->snapshot.size ||
+    if (!found || len != out->snapshot.size ||
         !hash_eq(hash_bytes((struct hash){0, 0}, data, out->snapshot.size), out->snapshot.digest)) {
         return err_set(err, RC_CORRUPT, "'%s' is damaged: the snapshot at %llu is not as it was stored",
                        st->rows.db.path, (unsigned long long)out->snapshot.index);
@@ -88,7 +91,9 @@ static int load_blob(struct store *st, struct journal_load *out, struct err *err
     if (!out->blob) {
         return err_set(err, RC_NO_MEMORY, "out of memory");
     }
-    memcpy(out->blob, data ? data : "", out->snapshot.size);
+    if (data) {
+        memcpy(out->blob, data, out->snapshot.size);
+    }
     (void)sqlite3_reset(s); /* SQLite's copy goes now */
     st->snapshot = out->snapshot.index;
     return 0;
@@ -405,11 +410,9 @@ static int do_trim(struct store *st, struct change *c, uint64_t to)
     }
     c->meta.prev_index = to;
     c->meta.prev_term = (uint64_t)sqlite3_column_int64(s, 0);
-    if (!rows_column_hash(s, 1, &c->meta.prev_chain)) {
-        return SQLITE_CORRUPT;
-    }
+    code = rows_column_hash(s, 1, &c->meta.prev_chain);
     (void)sqlite3_reset(s);
-    return rows_run_index(&st->rows, SQL_ENTRY_TRIM, to);
+    return code != SQLITE_OK ? code : rows_run_index(&st->rows, SQL_ENTRY_TRIM, to);
 }
 
 static int do_persist(struct store *st, struct change *c, const struct journal *j,

@@ -57,7 +57,7 @@ struct json_object *view_text(const char *text, size_t len)
     struct json_object *o;
 
     if (copy == NULL) {
-        abort();
+        return json_object_new_string("(out of memory)");
     }
     memcpy(copy, text, len);
     memset(copy + len, 0, 4);

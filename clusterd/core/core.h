@@ -21,7 +21,8 @@ struct applied {
 };
 
 /* Folds e, the entry at (term, index), into s. Total and deterministic: what cannot be is rejected with a
- * reason. index must be s->index + 1 or greater. Never partially applied. */
+ * reason. index must be s->index + 1 or greater. Never partially applied; but after RC_NO_MEMORY, which the
+ * other nodes did not meet, the state is not to be used any more. */
 void core_apply(struct state *s, const struct event *e, uint64_t term, uint64_t index, struct applied *out);
 
 /* What the coordinator sees now and no entry says. */
