@@ -433,6 +433,10 @@ static void on_message(struct journal *j, const struct journal_event *event)
         jelect_on_hello(j, &m); /* nothing else comes without a cluster (jmsg_parse) */
         return;
     }
+    if (m.term > j->promise.term + JOURNAL_TERM_STEP_MAX) {
+        j->dropped_garbage++; /* taken over, it could leave no terms for elections to come */
+        return;
+    }
     if (m.term > j->promise.term) {
         jelect_adopt(j, m.term);
     }

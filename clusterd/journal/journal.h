@@ -38,7 +38,9 @@
 #define JOURNAL_MESSAGE_MAX  (64 * 1024) /* bytes in one message, header included */
 #define JOURNAL_SNAPSHOT_MAX (256u << 20)
 #define JOURNAL_TERM_MAX     (UINT64_C(1) << 62) /* larger numbers in a message are garbage */
-#define JOURNAL_TEXT_MAX     256
+/* No cluster elects so often, nor is forced (A16), that a node could miss so many terms: damage. */
+#define JOURNAL_TERM_STEP_MAX (UINT64_C(1) << 40)
+#define JOURNAL_TEXT_MAX      256
 
 /* Messages of the journal have a first byte of 0-63; 64-255 belong to the shell, in the same cpg group. */
 #define JOURNAL_MESSAGE_TYPES 64

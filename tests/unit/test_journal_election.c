@@ -42,6 +42,23 @@ static void a1_a_coordinator_without_a_majority_in_its_view_resigns(void **unuse
     kit_end(&k);
 }
 
+/* Found by a fuzzer: taken over, the last term that a message can carry would have left none to stand in. */
+static void a1_a_term_out_of_all_reach_is_damage(void **unused)
+{
+    struct journal_status st;
+    struct kit k;
+
+    (void)unused;
+    kit_begin(&k, 1, 3);
+    kit_hello(&k, 3, JOURNAL_TERM_MAX - 1, 0, 0);
+    journal_status(k.j, &st);
+    assert_int_equal(st.term, 0);
+    kit_hello(&k, 3, JOURNAL_TERM_STEP_MAX, 0, 0);
+    journal_status(k.j, &st);
+    assert_int_equal(st.term, JOURNAL_TERM_STEP_MAX);
+    kit_end(&k);
+}
+
 static void a1_what_an_older_term_sent_is_dropped_and_its_sender_is_told(void **unused)
 {
     struct kit k;
@@ -499,6 +516,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a1_a_view_without_the_coordinator_is_answered_at_once),
         cmocka_unit_test(a1_a_coordinator_without_a_majority_in_its_view_resigns),
+        cmocka_unit_test(a1_a_term_out_of_all_reach_is_damage),
         cmocka_unit_test(a1_what_an_older_term_sent_is_dropped_and_its_sender_is_told),
         cmocka_unit_test(a1_a_higher_term_ends_a_coordinator),
         cmocka_unit_test(a2_nothing_is_proposed_before_the_terms_own_entry_is_committed),
