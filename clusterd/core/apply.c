@@ -97,6 +97,65 @@ static bool admit(struct apply *a)
     return true;
 }
 
+static void touch_named(struct apply *a, const char *name)
+{
+    struct vm *vm = state_vm(a->s, name);
+
+    if (vm != NULL) {
+        state_touch(a->s, vm);
+    }
+}
+
+/*
+ * Which VMs an entry may change, beyond those that its own function names (state_touch): what is derived from
+ * the state follows only these. A kind that is not listed may change any.
+ */
+enum reach { REACH_ALL, REACH_SUBJECT, REACH_JOB, REACH_OP, REACH_NAMED };
+
+static const enum reach reaches[EV_COUNT] = {
+    [EV_JOB] = REACH_SUBJECT,
+    [EV_JOB_RESULT] = REACH_JOB,
+    [EV_DEADLINE] = REACH_JOB,
+    [EV_OP_BEGIN] = REACH_SUBJECT,
+    [EV_OP_END] = REACH_OP,
+    [EV_CMD_OP_CANCEL] = REACH_OP,
+    [EV_CONSUME] = REACH_SUBJECT,
+    [EV_VOID] = REACH_SUBJECT,
+    [EV_ASSIGN] = REACH_SUBJECT,
+    [EV_CMD_VM_ADD] = REACH_NAMED,
+    [EV_CMD_VM_SET] = REACH_SUBJECT,
+    [EV_CMD_VM_START] = REACH_SUBJECT,
+    [EV_CMD_VM_STOP] = REACH_SUBJECT,
+    [EV_CMD_VM_RESET] = REACH_SUBJECT,
+    [EV_CMD_VM_MIGRATE] = REACH_SUBJECT,
+    [EV_INVENTORY] = REACH_NAMED,
+};
+
+static bool is_fence(const struct job *j)
+{
+    return j->kind == JOB_FENCE || j->kind == JOB_FENCE_STATUS;
+}
+
+static void touch_subjects(struct apply *a)
+{
+    const struct event *e = a->e;
+    enum reach reach = e->kind < EV_COUNT ? reaches[e->kind] : REACH_ALL;
+    bool named = reach == REACH_NAMED || (e->kind == EV_DEADLINE && (e->num == DL_VM || e->num == DL_VOLUME));
+    const struct job *j =
+        reach == REACH_JOB && (e->kind != EV_DEADLINE || e->num == DL_JOB) ? state_job(a->s, e->id) : NULL;
+    const struct op *o = reach == REACH_OP ? state_op(a->s, e->id) : NULL;
+
+    if (reach == REACH_SUBJECT) {
+        touch_named(a, e->subject);
+    } else if (j != NULL && !is_fence(j)) {
+        touch_named(a, j->subject);
+    } else if (o != NULL && o->kind >= OP_START && o->kind <= OP_MOVE) {
+        touch_named(a, o->subject);
+    } else if (!named) {
+        state_touch(a->s, NULL);
+    }
+}
+
 static int dispatch(struct apply *a)
 {
     switch (a->e->kind) {
@@ -152,6 +211,8 @@ static int dispatch(struct apply *a)
     case EV_CMD_OP_CANCEL:
     case EV_CMD_DISARM:
     case EV_CMD_ARM:
+    case EV_CMD_RULE_ADD:
+    case EV_CMD_RULE_REMOVE:
         return apply_command(a);
     case EV_NONE:
     case EV_COUNT:
@@ -168,6 +229,7 @@ void core_apply(struct state *s, const struct event *e, uint64_t term, uint64_t 
     s->term = term;
     s->index = index;
     s->time_ms = e->time_ms;
+    state_touch_begin(s);
     if (e->node > NODES_MAX || e->to > NODES_MAX || e->origin > NODES_MAX) {
         (void)reject(&a, RC_BAD_INPUT, "an event names a node beyond %d", NODES_MAX);
     } else if (!admit(&a)) {
@@ -177,6 +239,11 @@ void core_apply(struct state *s, const struct event *e, uint64_t term, uint64_t 
                      event_key(e->kind), event_level(e->kind), s->level);
         advise(&a, LEVEL_HINT);
     } else {
-        (void)dispatch(&a);
+        touch_subjects(&a);
+        if (dispatch(&a) == 0) {
+            state_touch_end(s);
+        } else {
+            state_touch_begin(s); /* nothing has changed */
+        }
     }
 }

@@ -6,6 +6,7 @@
 #define CLUSTERD_CORE_APPLY_H
 
 #include "core/core.h"
+#include "core/placement.h"
 #include "core/state_edit.h"
 
 struct apply {
@@ -49,6 +50,12 @@ struct op *op_new(struct apply *a, enum op_kind kind, const char *subject);
 
 /* apply_command.c */
 int apply_command(struct apply *a);
+/* "1,2,3" -> a set; 0 when it is not a list of node ids. */
+node_set nodes_parse(const char *text);
+
+/* apply_rule.c */
+int cmd_rule_add(struct apply *a);
+int cmd_rule_remove(struct apply *a);
 
 /* C1: committed evidence of what there is of a VM where it has a claim. Absence takes the claim away, unless
  * a migration may still bring the VM there: then it stays until its source is known to have ended. Claims

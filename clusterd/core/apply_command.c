@@ -47,7 +47,8 @@ static int vm_not_busy(struct apply *a, const struct vm *vm)
 static int check_target(struct apply *a, const struct vm *vm, uint32_t id)
 {
     const struct node *n = the_node(a, id);
-    uint64_t need = vm->memory_mib + a->s->opt.vm_overhead_mib, used;
+    enum place_bar bar;
+    char why[TEXT_SIZE];
 
     if (n == NULL) {
         return a->out->rc;
@@ -60,15 +61,13 @@ static int check_target(struct apply *a, const struct vm *vm, uint32_t id)
         advise(a, "clusterctl node resume %s makes it take VMs again", n->name);
         return RC_REFUSED;
     }
-    used = node_memory_used_mib(a->s, id);
-    if (vm_claim(vm, id) == NULL && used + need > n->memory_mib) {
-        (void)reject(
-            a, RC_REFUSED,
-            "node '%s' has no room: VM '%s' needs %llu MiB (%llu and %u overhead), of %llu MiB are %llu free",
-            n->name, vm->name, (unsigned long long)need, (unsigned long long)vm->memory_mib,
-            a->s->opt.vm_overhead_mib, (unsigned long long)n->memory_mib,
-            (unsigned long long)(used < n->memory_mib ? n->memory_mib - used : 0));
-        advise(a, "choose another node, or move something away from it");
+    bar = place_barred(a->s, &a->s->used, vm, id, why);
+    if (bar != BAR_NONE) {
+        (void)reject(a, RC_REFUSED, "VM '%s' cannot be on node '%s': %s", vm->name, n->name, why);
+        advise(a, "%s",
+               bar == BAR_ROOM
+                   ? "choose another node, or move something away from it"
+                   : "clusterctl rule list shows the rules, clusterctl rule remove takes one away");
         return RC_REFUSED;
     }
     for (unsigned i = 0; i < vm->disks; i++) {
@@ -371,6 +370,7 @@ static int cmd_vm_add(struct apply *a)
             vm->unseen |= NODE_BIT(id); /* REQ-F7: it may run there already */
         }
     }
+    state_touch(a->s, vm);
     if (start != NULL && strcmp(start, "1") == 0) {
         return vm_start_op(a, vm, 0);
     }
@@ -634,7 +634,7 @@ static int cmd_volume_remove(struct apply *a)
 }
 
 /* "1,2,3" -> a set; 0 when it is not a list of node ids. */
-static node_set nodes_parse(const char *text)
+node_set nodes_parse(const char *text)
 {
     node_set set = 0;
 
@@ -822,6 +822,8 @@ int apply_command(struct apply *a)
         [EV_CMD_OP_CANCEL] = cmd_op_cancel,
         [EV_CMD_DISARM] = cmd_disarm,
         [EV_CMD_ARM] = cmd_arm,
+        [EV_CMD_RULE_ADD] = cmd_rule_add,
+        [EV_CMD_RULE_REMOVE] = cmd_rule_remove,
     };
 
     return commands[a->e->kind](a);

@@ -76,6 +76,18 @@ static int check_only_claim(struct apply *a, const struct vm *vm, uint32_t node,
     return 0;
 }
 
+/* What is placed against a rule, or where there is no room, was decided before another fact was known. */
+static int check_place(struct apply *a, const struct vm *vm, uint32_t node)
+{
+    char why[TEXT_SIZE];
+
+    if (a->s->level >= 2 && place_barred(a->s, &a->s->used, vm, node, why) != BAR_NONE) {
+        return reject(a, RC_REFUSED, "VM '%s' cannot be on node '%s': %s", vm->name, a->s->node[node].name,
+                      why);
+    }
+    return 0;
+}
+
 static int check_vm_job(struct apply *a, enum job_kind kind, const struct vm *vm)
 {
     const struct event *e = a->e;
@@ -112,7 +124,7 @@ static int check_vm_job(struct apply *a, enum job_kind kind, const struct vm *vm
         if (kind == JOB_START && vm->saved.tag != 0) {
             return reject(a, RC_REFUSED, "S7: the saved state of VM '%s' is not void yet", vm->name);
         }
-        return 0;
+        return check_place(a, vm, e->node);
     case JOB_SAVE:
         if (vm->saved.tag != 0) {
             return reject(a, RC_REFUSED, "S7: VM '%s' has a saved state already", vm->name);
@@ -131,7 +143,7 @@ static int check_vm_job(struct apply *a, enum job_kind kind, const struct vm *vm
                           "proven between nodes %u and %u",
                           vm->name, e->node, e->to);
         }
-        return check_only_claim(a, vm, e->node, "migrated");
+        return check_place(a, vm, e->to) != 0 ? a->out->rc : check_only_claim(a, vm, e->node, "migrated");
     case JOB_RESUME:
         if (usable && !MUTANT(resumed_unconsumed) && !MUTANT(restored_twice)) {
             return reject(a, RC_REFUSED, "S7: the saved state of VM '%s' is not consumed yet", vm->name);
@@ -621,6 +633,7 @@ static int deadline_vm(struct apply *a)
         struct vm *vm = a->s->vm[i];
 
         if (vm->changed == a->e->index && name_hash(vm->name) == a->e->id && vm->wait) {
+            state_touch(a->s, vm);
             vm->wait = false;
             return 0;
         }

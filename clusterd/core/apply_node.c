@@ -42,6 +42,7 @@ static void source_ended(struct apply *a, struct vm *vm, uint32_t source, bool r
             n->state =
                 NODE_UNCLEAN; /* it may have booted and taken the VM: it is to be proven off once more */
             n->loss = a->index;
+            state_touch(a->s, NULL);
         }
     }
 }
@@ -216,6 +217,7 @@ void node_try_online(struct apply *a, struct node *n)
         }
     }
     n->state = NODE_ONLINE;
+    state_touch(a->s, NULL);
     startup_ends(a->s);
 }
 
@@ -408,6 +410,9 @@ int apply_inventory(struct apply *a)
         if (vm->job != 0 || (e->index < vm->changed && !MUTANT(late_launch))) {
             continue;
         }
+        if (c != NULL || how != NULL || (vm->unseen & NODE_BIT(n->id)) != 0) {
+            state_touch(a->s, vm);
+        }
         if ((e->flags & EVF_COMPLETE) != 0 && (how == NULL || obs_from_key(how) != OBS_UNKNOWN)) {
             vm->unseen &= ~NODE_BIT(n->id);
         }
@@ -418,6 +423,9 @@ int apply_inventory(struct apply *a)
         }
     }
     if ((e->flags & EVF_COMPLETE) != 0 && e->num == a->s->term) {
+        if (n->inventory_term != e->num) {
+            state_touch(a->s, NULL);
+        }
         n->inventory_term = e->num;
         /* Complete: no fence agent of an earlier daemon lives there. Its own, begun before it was lost for a
          * while, end with their results. */

@@ -67,9 +67,8 @@ void core_deadlines(const struct state *s, void (*cb)(void *ctx, const struct de
 /* Text, several lines, for `clusterctl explain`. RC_NOT_FOUND when there is no such object. */
 int core_explain_vm(const struct state *s, const struct world *w, const char *vm, struct buf *out);
 int core_explain_node(const struct state *s, const struct world *w, const char *node, struct buf *out);
-/* Where the VM would go (node id, 0: nowhere) and why, as `vm migrate --dry-run` shows it. */
-uint32_t core_place(const struct state *s, const struct world *w, const struct vm *vm, uint32_t avoid,
-                    char why[TEXT_SIZE]);
+/* "apart a b": a rule in words. */
+void core_describe_rule(const struct state *s, const struct rule *r, char *out, size_t size);
 
 /* One line for the log and the audit trail. */
 void core_describe(const struct state *s, const struct event *e, char *out, size_t size);

@@ -25,7 +25,14 @@ void decide_init(struct decide *d, const struct state *s, const struct world *w,
     d->s = s;
     d->w = w;
     d->out = out;
-    state_memory_used_mib(s, d->used);
+    d->used = s->used;
+    d->placed = malloc((s->vms + 1) * sizeof(struct vm *));
+    if (d->placed == NULL) {
+        d->rc = RC_NO_MEMORY;
+    }
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        d->open |= decide_ready(d, id) && s->node[id].mode == MODE_ACTIVE ? NODE_BIT(id) : 0;
+    }
     for (unsigned i = 0; i < s->jobs; i++) {
         const struct job *j = &s->job[i];
         const struct op *o = state_op(s, j->op);
@@ -38,6 +45,11 @@ void decide_init(struct decide *d, const struct state *s, const struct world *w,
             d->moves[o->to]++;
         }
     }
+}
+
+void decide_fini(struct decide *d)
+{
+    place_forget(d);
 }
 
 struct event *decide_emit(struct decide *d, enum event_kind kind, const char *why, ...)
@@ -74,6 +86,9 @@ void decide_note(struct decide *d, const char *fmt, ...)
 {
     va_list ap;
 
+    if (d->out != NULL && !d->noting) {
+        return; /* nobody reads it */
+    }
     va_start(ap, fmt);
     (void)vsnprintf(d->note, sizeof d->note, fmt, ap);
     va_end(ap);
@@ -427,7 +442,9 @@ static void decide_drain(struct decide *d, const struct op *o)
     }
     if (drain_rest(d, n, o, &moving, &stuck)) {
         if (!moving && stuck != NULL) {
+            d->noting = true;
             (void)drain_blocked(d, stuck, o);
+            d->noting = false;
             text_format(why, sizeof why, "VM '%s' stays on the node: %s", stuck->name, d->note);
             end_op(d, o, OPS_FAILED, why);
         }
@@ -612,15 +629,21 @@ int core_decide(const struct state *s, const struct world *w, struct decisions *
         decide_volume(&d, s->volume[i]);
         decide_locks(&d, s->volume[i]);
     }
+    place_plan(&d, s->vm, s->vms);
+    for (unsigned i = 0; i < d.units; i++) {
+        for (unsigned k = 0; k < d.unit[i].vms; k++) {
+            decide_vm(&d, d.unit[i].vm[k]);
+        }
+    }
     for (int p = PRIO_HIGH; p >= PRIO_NONE; p--) { /* REQ-F6 */
         for (unsigned i = 0; i < s->vms; i++) {
-            if ((int)s->vm[i]->set.priority == p) {
-                d.note[0] = '\0';
+            if ((int)s->vm[i]->set.priority == p && s->vm[i]->unit == 0) {
                 decide_vm(&d, s->vm[i]);
             }
         }
     }
     decide_ops(&d);
+    decide_fini(&d);
     return d.rc;
 }
 

@@ -5,25 +5,64 @@
 #ifndef CLUSTERD_CORE_DECIDE_H
 #define CLUSTERD_CORE_DECIDE_H
 
+#include "common/mutant.h"
 #include "core/core.h"
+#include "core/placement.h"
 #include "core/state_edit.h"
 
 #define PROOF_NODES_MAX 16 /* image locks are proven between at most this many nodes (C5) */
 #define DRAIN_TRIES     3  /* failed tries after which a drain names the VM as blocked */
+
+/* Why a node was chosen. */
+enum place_ground { GROUND_ASKED, GROUND_WAS, GROUND_PREFERRED, GROUND_ROOM, GROUND_ASIDE };
+
+struct choice {
+    uint32_t node; /* 0: none */
+    enum place_ground ground;
+    uint64_t free_mib; /* what was free there then */
+    unsigned possible; /* of so many nodes */
+};
+
+/* VMs that are placed in this round, as one: one VM, or those that rules keep together. */
+struct unit {
+    struct vm **vm; /* borrowed from decide.member */
+    unsigned vms;
+    uint32_t priority, cpus;
+    uint64_t mib;
+    node_set nodes; /* possible ones, but for room and for other units */
+    node_set preferred;
+    uint32_t asked;
+    bool ruled;    /* other units can be in its way by a rule */
+    bool locked;   /* is being moved aside for */
+    bool left_out; /* no place could be made */
+    struct choice choice;
+};
+#define UNIT_NONE UINT32_MAX /* vm->unit: to be placed, and in no unit yet */
 
 /* One round of deciding. The counters include what this round has decided already. */
 struct decide {
     const struct state *s;
     const struct world *w;
     struct decisions *out;          /* NULL: only explain */
-    uint64_t used[NODES_MAX + 1];   /* MiB that are spoken for */
+    bool noting;                    /* decide_note() is wanted though it does not only explain */
+    node_set open;                  /* nodes that can take VMs: active, ready */
+    struct usage used;              /* what is spoken for */
     uint32_t starts[NODES_MAX + 1]; /* starts in flight */
     uint32_t moves[NODES_MAX + 1];  /* migrations in flight, from or to */
     char note[TEXT_SIZE];           /* why the object at hand waits; empty when it does not */
     int rc;                         /* RC_NO_MEMORY once that has happened */
+
+    /* placement.c: the VMs that got a place in this round, and the units in their order. */
+    struct vm **placed, **member; /* owned */
+    unsigned placed_n;
+    struct unit *unit; /* owned */
+    unsigned units, steps, steps_max;
+    bool planned;
 };
 
+/* decide_fini() takes back what the round has written to the VMs. */
 void decide_init(struct decide *d, const struct state *s, const struct world *w, struct decisions *out);
+void decide_fini(struct decide *d);
 /* A new decision, its why formatted; NULL when the round is full (or only explains, or is out of memory). */
 struct event *decide_emit(struct decide *d, enum event_kind kind, const char *why, ...)
     __attribute__((format(printf, 3, 4)));
@@ -51,14 +90,28 @@ void decide_node(struct decide *d, const struct node *n);
 struct place {
     node_set avoid;  /* not these */
     node_set tried;  /* it failed there in this operation */
+    node_set only;   /* none but these; 0: any */
     uint32_t prefer; /* when it fits */
     bool need_room;  /* memory is needed now (not for a VM that is off) */
 };
+/* mobility.c: the VM needs a place now; p says where it may be. */
+bool decide_needs_place(const struct decide *d, const struct vm *vm, struct place *p);
+/* Places all of these VMs that need it, together; once a round. */
+void place_plan(struct decide *d, struct vm *const *vm, unsigned n);
+/* Forgets what the round has placed. */
+void place_forget(struct decide *d);
+/* The VM goes there: its need counts for what is placed later in the round. */
+void place_take(struct decide *d, const struct vm *vm, uint32_t node);
+/* Nodes that can take VMs now, as far as the VM's disks and possible owners go. */
+node_set place_reachable(const struct decide *d, const struct vm *vm);
 /* Can the VM be there? why says so or why not, with the values. *soon: it may become possible by itself. */
 bool place_fits(const struct decide *d, const struct vm *vm, uint32_t node, const struct place *p, bool *soon,
                 char why[TEXT_SIZE]);
 /* The best node, or 0; why explains the choice. *soon as above, for any node. */
 uint32_t place_choose(const struct decide *d, const struct vm *vm, const struct place *p, bool *soon,
                       char why[TEXT_SIZE]);
+/* The same, as the plan has it for a VM that is in it. */
+uint32_t place_of(const struct decide *d, const struct vm *vm, const struct place *p, bool *soon,
+                  char why[TEXT_SIZE]);
 
 #endif

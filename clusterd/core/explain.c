@@ -54,6 +54,22 @@ static void explain_op(struct buf *b, const struct decide *d, const struct vm *v
     }
 }
 
+/* A rule that is broken now stays so until the VM moves for another reason: the cluster moves nothing for it.
+ */
+static void explain_rules(struct buf *b, const struct decide *d, const struct vm *vm)
+{
+    uint32_t where = vm_where(d->s, vm);
+    char why[TEXT_SIZE];
+
+    for (unsigned i = 0; i < vm->rules; i++) {
+        core_describe_rule(d->s, vm->rule[i], why, sizeof why);
+        line(b, "rule %llu: %s", (unsigned long long)vm->rule[i]->id, why);
+    }
+    if (where != 0 && vm->claims == 1 && place_barred(d->s, &d->used, vm, where, why) == BAR_RULE) {
+        line(b, "against a rule: %s; it is not moved for that by itself", why);
+    }
+}
+
 int core_explain_vm(const struct state *s, const struct world *w, const char *name, struct buf *out)
 {
     const struct vm *vm = state_vm(s, name);
@@ -71,6 +87,8 @@ int core_explain_vm(const struct state *s, const struct world *w, const char *na
          priority_key((enum priority)vm->set.priority));
     explain_claims(out, &d, vm);
     explain_op(out, &d, vm);
+    explain_rules(out, &d, vm);
+    place_plan(&d, s->vm, s->vms);
     decide_vm(&d, vm);
     if (d.note[0] != '\0') {
         line(out, "waits: %s", d.note);
@@ -93,6 +111,7 @@ int core_explain_vm(const struct state *s, const struct world *w, const char *na
             line(out, "  %s: %s", s->node[id].name, why);
         }
     }
+    decide_fini(&d);
     return 0;
 }
 
@@ -108,8 +127,13 @@ int core_explain_node(const struct state *s, const struct world *w, const char *
     line(out, "node '%s' (id %u) is %s, %s; clusterd %s, corosync %s", n->name, n->id, node_state_key(s, n),
          node_mode_key(n->mode), (w->present & NODE_BIT(n->id)) != 0 ? "there" : "not there",
          (w->ring & NODE_BIT(n->id)) != 0 ? "in the ring" : "not in the ring");
-    line(out, "memory: %llu of %llu MiB are spoken for", (unsigned long long)d.used[n->id],
-         (unsigned long long)n->memory_mib);
+    line(out, "memory: %llu of %llu MiB are spoken for", (unsigned long long)s->used.mib[n->id],
+         (unsigned long long)node_memory_mib(s, n));
+    if (node_vcpus(s, n) != UINT32_MAX) {
+        line(out, "CPUs: %u of %u vCPUs are spoken for (%u CPUs, cpu_overcommit_percent=%u)",
+             s->used.cpus[n->id], node_vcpus(s, n), n->cpus, s->opt.cpu_overcommit_percent);
+    }
+    place_plan(&d, s->vm, s->vms);
     decide_node(&d, n);
     if (d.note[0] != '\0') {
         line(out, "waits: %s", d.note);
@@ -128,21 +152,40 @@ int core_explain_node(const struct state *s, const struct world *w, const char *
         line(out, "VM '%s': %s, wanted %s%s%s", vm->name, vm_state_key(s, vm), vm_wanted_key(vm->wanted),
              d.note[0] ? "; waits: " : "", d.note);
     }
+    decide_fini(&d);
     return 0;
 }
 
-uint32_t core_place(const struct state *s, const struct world *w, const struct vm *vm, uint32_t avoid,
-                    char why[TEXT_SIZE])
-{
-    const struct place p = {.avoid = avoid ? NODE_BIT(avoid) : 0, .need_room = true};
-    struct decide d;
-    bool soon = false;
+/* ---- one line for the log ---- */
 
-    decide_init(&d, s, w, NULL);
-    return place_choose(&d, vm, &p, &soon, why);
+static void say_nodes(const struct state *s, const char *what, node_set set, char *out, size_t size)
+{
+    const char *between = what;
+
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        size_t len = strlen(out);
+
+        if ((set & NODE_BIT(id)) != 0 && len + 1 < size) {
+            (void)snprintf(out + len, size - len, "%s%s", between,
+                           state_node(s, id) ? s->node[id].name : "?");
+            between = ", ";
+        }
+    }
 }
 
-/* ---- one line for the log ---- */
+void core_describe_rule(const struct state *s, const struct rule *r, char *out, size_t size)
+{
+    text_format(out, size, "%s", rule_kind_key(r->kind));
+    for (unsigned i = 0; i < r->vms; i++) {
+        size_t len = strlen(out);
+
+        if (len + 1 < size) {
+            (void)snprintf(out + len, size - len, " %s", r->vm[i]->name);
+        }
+    }
+    say_nodes(s, ", possible on ", r->possible, out, size);
+    say_nodes(s, ", preferably on ", r->preferred, out, size);
+}
 
 static const char *node_name(const struct state *s, uint32_t id)
 {

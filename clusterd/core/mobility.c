@@ -207,17 +207,14 @@ static bool start_slot(struct decide *d, uint32_t node)
     return true;
 }
 
-static void launch(struct decide *d, const struct vm *vm, const struct op *o, uint32_t node, const char *why)
+static void launch(struct decide *d, const struct vm *vm, uint32_t node, const char *why)
 {
     enum job_kind kind = vm->saved.tag != 0 ? JOB_RESTORE : JOB_START;
 
-    if (!start_slot(d, node)) {
-        return;
+    place_take(d, vm, node);
+    if (start_slot(d, node)) {
+        (void)emit_job(d, vm, kind, node, why);
     }
-    if (o == NULL || o->to != node) {
-        d->used[node] += vm->memory_mib + d->s->opt.vm_overhead_mib;
-    }
-    (void)emit_job(d, vm, kind, node, why);
 }
 
 static bool conflict_waits(struct decide *d, const struct vm *vm)
@@ -228,6 +225,12 @@ static bool conflict_waits(struct decide *d, const struct vm *vm)
     decide_note(d, "C7: an image lock is still held, try %u comes by itself: %s", vm->conflicts + 1,
                 vm->error);
     return true;
+}
+
+/* The cluster itself chose where to, when it began the operation. */
+static bool own_choice(const struct op *o)
+{
+    return o->by[0] == '\0';
 }
 
 /* No QEMU of the VM exists anywhere: choose a node. */
@@ -255,8 +258,9 @@ static void bring_up_from_nothing(struct decide *d, const struct vm *vm, const s
         return;
     }
     node = place_choose(d, vm, &p, &soon, why);
+    node = place_of(d, vm, &p, &soon, why);
     if (node != 0) {
-        launch(d, vm, o, node, why);
+        launch(d, vm, node, node == o->to && own_choice(o) ? o->why : why);
     } else if (soon) {
         decide_note(d, "%s", why);
     } else {
@@ -299,6 +303,14 @@ static bool move_slot(struct decide *d, uint32_t from, uint32_t to)
     return true;
 }
 
+/* A move to there or not at all: an operator said where to, or it goes home. */
+static bool to_there_only(const struct decide *d, const struct op *o)
+{
+    const struct op *parent = state_op(d->s, o->parent);
+
+    return o->to != 0 && (!own_choice(o) || (parent != NULL && parent->kind == OP_RESUME));
+}
+
 /* The target of a move, or 0 with the operation ended or a note. */
 static uint32_t move_target(struct decide *d, const struct vm *vm, const struct op *o, uint32_t from,
                             char why[TEXT_SIZE])
@@ -307,12 +319,10 @@ static uint32_t move_target(struct decide *d, const struct vm *vm, const struct 
     bool soon = false;
     uint32_t to = 0;
 
-    if (o->to != 0) {
-        if (place_fits(d, vm, o->to, &p, &soon, why)) {
-            to = o->to;
-        }
-    } else {
-        to = place_choose(d, vm, &p, &soon, why);
+    if (!to_there_only(d, o)) {
+        to = place_of(d, vm, &p, &soon, why);
+    } else if (place_fits(d, vm, o->to, &p, &soon, why)) {
+        to = o->to;
     }
     if (to == 0 && soon) {
         decide_note(d, "%s", why);
@@ -320,9 +330,11 @@ static uint32_t move_target(struct decide *d, const struct vm *vm, const struct 
         end_failed(d, o, why);
     } else if (!move_slot(d, from, to)) {
         to = 0;
-    } else if (o->state != OPS_RUNNING || o->to != to) {
-        d->used[to] +=
-            vm->memory_mib + d->s->opt.vm_overhead_mib; /* what is chosen later in this round sees it */
+    } else {
+        place_take(d, vm, to);
+        if (to == o->to && own_choice(o) && !to_there_only(d, o)) {
+            text_format(why, TEXT_SIZE, "%s", o->why);
+        }
     }
     return to;
 }
@@ -560,7 +572,7 @@ bool drain_blocked(struct decide *d, const struct vm *vm, const struct op *drain
         decide_note(d, "%s", vm->set.migration == MIG_NONE ? "migration=none" : vm->error);
         return true;
     }
-    if (place_choose(d, vm, &p, &soon, why) == 0 && !soon) {
+    if (place_of(d, vm, &p, &soon, why) == 0 && !soon) {
         decide_note(d, "%s", why);
         return true;
     }
@@ -570,9 +582,10 @@ bool drain_blocked(struct decide *d, const struct vm *vm, const struct op *drain
 static void drain_vm(struct decide *d, const struct vm *vm, const struct op *drain)
 {
     const struct place p = {.avoid = NODE_BIT(drain->node), .need_room = true};
-    char why[TEXT_SIZE];
+    char why[TEXT_SIZE], text[TEXT_SIZE];
     bool soon = false;
     enum op_kind kind;
+    uint32_t to;
 
     if (vm->claims == 0) {
         assign(d, vm, NULL, drain->node, 0, drain->id);
@@ -584,20 +597,25 @@ static void drain_vm(struct decide *d, const struct vm *vm, const struct op *dra
                     vm->set.migration == MIG_NONE ? "migration=none" : vm->error);
         return;
     }
-    if (kind != OP_STOP && place_choose(d, vm, &p, &soon, why) == 0) {
+    if (kind == OP_STOP) {
+        (void)begin_op(d, vm, kind, drain->id, drain->node, 0,
+                       "its node is being drained and it cannot move: shut down");
+        return;
+    }
+    to = place_of(d, vm, &p, &soon, why);
+    if (to == 0) {
         decide_note(d, "it is to leave node '%s', but %s", decide_node_name(d, drain->node), why);
         return;
     }
-    (void)begin_op(d, vm, kind, drain->id, drain->node, 0,
-                   kind == OP_LIVE ? "its node is being drained: live, by its priority"
-                   : kind == OP_QUICK
-                       ? "its node is being drained: quick migration, by its priority or setting"
-                       : "its node is being drained and it cannot move: shut down");
+    text_format(text, sizeof text, "its node is being drained: %s; %s",
+                kind == OP_LIVE ? "live, by its priority" : "quick migration, by its priority or setting",
+                why);
+    (void)begin_op(d, vm, kind, drain->id, drain->node, to, text);
 }
 
 static void go_home(struct decide *d, const struct vm *vm, const struct op *resume)
 {
-    const struct place p = {.avoid = 0, .prefer = resume->node, .need_room = true};
+    const struct place p = {.prefer = resume->node, .need_room = true};
     char why[TEXT_SIZE];
     bool soon = false;
 
@@ -605,7 +623,7 @@ static void go_home(struct decide *d, const struct vm *vm, const struct op *resu
         assign(d, vm, NULL, 0, resume->node, resume->id);
         return;
     }
-    if (!place_fits(d, vm, resume->node, &p, &soon, why)) {
+    if (vm->plan != resume->node && !place_fits(d, vm, resume->node, &p, &soon, why)) {
         decide_note(d, "it is to go home to node '%s', but %s", decide_node_name(d, resume->node), why);
         if (soon) {
             return;
@@ -633,7 +651,8 @@ static bool owner_soon(const struct decide *d, const struct vm *vm)
     char why[TEXT_SIZE];
     bool soon = false;
 
-    return state_node(d->s, vm->owner) != NULL && !place_fits(d, vm, vm->owner, &p, &soon, why) && soon;
+    return state_node(d->s, vm->owner) != NULL && (place_reachable(d, vm) & NODE_BIT(vm->owner)) == 0 &&
+           !place_fits(d, vm, vm->owner, &p, &soon, why) && soon;
 }
 
 /* The cluster starts it again by itself when it is gone. */
@@ -646,9 +665,10 @@ static bool comes_back(const struct vm *vm)
 /* Wanted running, and nowhere. */
 static void recover(struct decide *d, const struct vm *vm)
 {
+    static const char wanted[] = "it is wanted running and exists nowhere (its claims are empty)";
     const struct place p = {.need_room = true};
-    char why[TEXT_SIZE];
-    bool soon = false;
+    char why[TEXT_SIZE], text[TEXT_SIZE];
+    bool soon = false, slot;
     uint32_t node;
 
     if (vm->set.priority == PRIO_NONE) {
@@ -662,7 +682,7 @@ static void recover(struct decide *d, const struct vm *vm)
     } else if (vm->wait) {
         decide_note(d, "%s; the next try comes by itself", vm->error);
     } else {
-        node = place_choose(d, vm, &p, &soon, why);
+        node = place_of(d, vm, &p, &soon, why);
         if (node != vm->owner && owner_soon(d, vm)) {
             decide_note(d, "node '%s', where it was, is coming", decide_node_name(d, vm->owner));
         } else if (node == 0) {
@@ -670,11 +690,17 @@ static void recover(struct decide *d, const struct vm *vm)
         } else if (vm->saved.tag != 0 && vm->saved.consumed && !MUTANT(restored_twice)) {
             emit_vm(d, vm, EV_VOID,
                     "C6: its saved state was consumed and the VM is gone: it crashed, and starts cold");
-        } else if (begin_op(d, vm, OP_START, 0, vm->owner, node,
-                            "it is wanted running and exists nowhere (its claims are empty)") != NULL) {
-            /* In the same batch, so that a recovery costs one commit: it binds to the operation just begun.
-             */
-            launch(d, vm, NULL, node, why);
+        } else {
+            /* Where no start is free there it has its place at least: those that need one are placed as a
+             * set. */
+            slot = d->starts[node] < d->s->opt.starts_per_node;
+            text_format(text, sizeof text, "%s%s%s", wanted, slot ? "" : "; ", slot ? "" : why);
+            place_take(d, vm, node);
+            if (begin_op(d, vm, OP_START, 0, vm->owner, node, text) != NULL && slot) {
+                /* In the same batch, so that a recovery costs one commit: it binds to the operation just
+                 * begun. */
+                launch(d, vm, node, why);
+            }
         }
     }
 }
@@ -716,11 +742,82 @@ static void without_op(struct decide *d, const struct vm *vm)
     }
 }
 
+/* ---- who needs a place in this round (placement.c) ---- */
+
+/* It is on that node alone, and what it does there is known. */
+static bool settled_on(const struct decide *d, const struct vm *vm, uint32_t node)
+{
+    const struct claim *c = &vm->claim[0];
+
+    return vm->claims == 1 && c->node == node && (c->obs == OBS_RUNNING || c->obs == OBS_PAUSED) &&
+           decide_ready(d, node);
+}
+
+static bool op_needs_place(const struct decide *d, const struct vm *vm, const struct op *o, struct place *p)
+{
+    bool usable = vm->saved.tag != 0 && !vm->saved.consumed, off = vm->claims == 0;
+
+    if (o->cancel || vm->unseen != 0) {
+        return false;
+    }
+    p->prefer = o->to;
+    if (off && ((o->kind == OP_START && (usable || vm->saved.tag == 0)) || (o->kind == OP_QUICK && usable))) {
+        p->tried = o->tried;
+    } else if ((o->kind == OP_LIVE || o->kind == OP_QUICK) && o->tries == 0 && vm->saved.tag == 0 &&
+               settled_on(d, vm, o->from) && !to_there_only(d, o)) {
+        p->avoid = NODE_BIT(o->from);
+    } else {
+        return false;
+    }
+    /* What has its place keeps it for as long as that is one. */
+    return o->to == 0 || (place_reachable(d, vm) & ~p->avoid & ~p->tried & NODE_BIT(o->to)) == 0 ||
+           place_barred(d->s, &d->used, vm, o->to, NULL) != BAR_NONE;
+}
+
+static bool idle_needs_place(const struct decide *d, const struct vm *vm, struct place *p)
+{
+    uint32_t node = vm->claims ? vm->claim[0].node : vm->owner;
+    const struct op *drain = node_op(d, node, OP_DRAIN);
+    const struct op *resume = vm->home != 0 && vm->home != vm->owner ? node_op(d, vm->home, OP_RESUME) : NULL;
+
+    if (vm->wait) {
+        return false;
+    }
+    if (vm->claims == 0) {
+        return comes_back(vm) && vm->unseen == 0 && !vm->saved.consumed && !owner_soon(d, vm);
+    }
+    if (!settled_on(d, vm, node)) {
+        return false;
+    }
+    if (drain != NULL) {
+        enum op_kind kind = drain_kind(d, vm, drain);
+
+        p->avoid = NODE_BIT(node);
+        return kind == OP_LIVE || kind == OP_QUICK;
+    }
+    p->prefer = vm->home;
+    p->only = vm->home ? NODE_BIT(vm->home) : 0;
+    return resume != NULL;
+}
+
+bool decide_needs_place(const struct decide *d, const struct vm *vm, struct place *p)
+{
+    const struct op *o = vm->op ? state_op(d->s, vm->op) : NULL;
+
+    memset(p, 0, sizeof *p);
+    p->need_room = true;
+    if (vm->job != 0) {
+        return false;
+    }
+    return o != NULL ? op_needs_place(d, vm, o, p) : idle_needs_place(d, vm, p);
+}
+
 void decide_vm(struct decide *d, const struct vm *vm)
 {
     const struct op *o = vm->op ? state_op(d->s, vm->op) : NULL;
     const struct job *j = vm->job ? state_job(d->s, vm->job) : NULL;
 
+    d->note[0] = '\0';
     if (j != NULL) {
         decide_note(d, "%s on node '%s' is in flight", job_kind_key(j->kind), decide_node_name(d, j->node));
         return;

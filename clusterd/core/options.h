@@ -24,7 +24,11 @@
     X(vm_overhead_mib, 128, 0, 65536, 1, "memory of a VM's QEMU beyond the guest's")                         \
     X(fence_timeout_ms, 60000, 1000, 600000, 1, "a fence agent is ended after this")                         \
     X(history_max_days, 90, 1, 36500, 1, "the audit trail's age")                                            \
-    X(history_max_mib, 256, 1, 1048576, 1, "the audit trail's size")
+    X(history_max_mib, 256, 1, 1048576, 1, "the audit trail's size")                                         \
+    X(memory_reserve_mib, 0, 0, 16777216, 2,                                                                 \
+      "memory of each node that VMs never get, beyond what its memory_mib leaves out")                       \
+    X(cpu_reserve, 0, 0, 4096, 2, "CPUs of each node that do not count for VMs")                             \
+    X(cpu_overcommit_percent, 1600, 0, 100000, 2, "vCPUs of VMs for each 100 CPUs of a node; 0: not counted")
 /* X(field, default, "choice|choice", level, help) for words; the field holds the choice's number, from 0 */
 #define OPTION_WORDS(X)                                                                                      \
     X(no_quorum, 0, "stop", 1, "what a node without quorum does with its VMs")                               \

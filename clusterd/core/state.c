@@ -18,6 +18,7 @@ static const char *const op_state_keys[OPS_STATES] = {"queued", "running",   "do
 static const char *const job_kind_keys[JOB_KINDS] = {
     "none",  "start", "stop",         "save",         "restore",     "resume",    "reset",   "migrate",
     "probe", "fence", "fence-status", "volume-start", "volume-stop", "lock-hold", "lock-try"};
+static const char *const rule_kind_keys[RULE_KINDS] = {"apart", "together", "owners"};
 
 const char *node_mode_key(enum node_mode m)
 {
@@ -49,6 +50,11 @@ const char *job_kind_key(enum job_kind k)
     return job_kind_keys[k];
 }
 
+const char *rule_kind_key(enum rule_kind k)
+{
+    return rule_kind_keys[k];
+}
+
 struct state *state_new(const char *cluster_name)
 {
     struct state *s = calloc(1, sizeof *s);
@@ -67,6 +73,7 @@ void vm_free(struct vm *vm)
         free(vm->xml);
         free(vm->disk);
         free(vm->network);
+        free(vm->rule);
         free(vm);
     }
 }
@@ -84,11 +91,24 @@ void fence_free(struct fence_device *f)
     free(f);
 }
 
+void rule_free(struct rule *r)
+{
+    if (r != NULL) {
+        free(r->vm);
+        free(r);
+    }
+}
+
 void state_free(struct state *s)
 {
     if (s == NULL) {
         return;
     }
+    for (unsigned i = 0; i < s->rules; i++) {
+        rule_free(s->rule[i]);
+    }
+    free(s->rule);
+    free(s->touched);
     for (unsigned i = 0; i < s->vms; i++) {
         vm_free(s->vm[i]);
     }
@@ -224,9 +244,28 @@ struct op *state_op(const struct state *s, uint64_t id)
 
 struct job *state_job(const struct state *s, uint64_t id)
 {
-    for (unsigned i = 0; i < s->jobs; i++) {
-        if (s->job[i].id == id) {
-            return &s->job[i];
+    unsigned lo = 0, hi = s->jobs; /* ids are indexes of entries, so they grow */
+
+    while (lo < hi) {
+        unsigned mid = lo + (hi - lo) / 2;
+
+        if (s->job[mid].id == id) {
+            return &s->job[mid];
+        }
+        if (s->job[mid].id < id) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return NULL;
+}
+
+struct rule *state_rule(const struct state *s, uint64_t id)
+{
+    for (unsigned i = 0; i < s->rules; i++) {
+        if (s->rule[i]->id == id) {
+            return s->rule[i];
         }
     }
     return NULL;
@@ -264,19 +303,30 @@ node_set vm_claim_set(const struct vm *vm)
 
 /* ---- editing ---- */
 
-/* Inserts object into a sorted array of pointers whose room is made at powers of two. */
+/* Makes room for one more in an array of pointers; it grows at powers of two. */
+static int reserve(void ***array, unsigned n)
+{
+    void **grown;
+
+    if ((n & (n - 1)) != 0) {
+        return 0;
+    }
+    grown = realloc(*array, (n ? 2 * n : 1) * sizeof *grown);
+    if (grown == NULL) {
+        return RC_NO_MEMORY;
+    }
+    *array = grown;
+    return 0;
+}
+
+/* Inserts object into a sorted array of pointers. */
 static int insert(void ***array, unsigned n, size_t offset, void *object)
 {
     bool found;
     unsigned at;
 
-    if ((n & (n - 1)) == 0) {
-        void **grown = realloc(*array, (n ? 2 * n : 1) * sizeof *grown);
-
-        if (grown == NULL) {
-            return RC_NO_MEMORY;
-        }
-        *array = grown;
+    if (reserve(array, n) != 0) {
+        return RC_NO_MEMORY;
     }
     at = position(*array, n, offset, (const char *)object + offset, &found);
     memmove(*array + at + 1, *array + at, (n - at) * sizeof **array);
@@ -307,12 +357,62 @@ int state_add_vm(struct state *s, struct vm *vm)
     return 0;
 }
 
+static void spend(struct state *s, const struct vm *vm, bool back);
+
 void state_remove_vm(struct state *s, struct vm *vm)
 {
     drop((void **)s->vm, s->vms, vm);
     drop((void **)s->by_uuid, s->vms, vm);
     s->vms--;
+    state_unrule_vm(s, vm);
+    spend(s, vm, true);
+    s->touches = 0;
+    s->touched_all = true;
     vm_free(vm);
+}
+
+/* ---- rules ---- */
+
+int state_add_rule(struct state *s, struct rule *r)
+{
+    unsigned i;
+
+    if (reserve((void ***)(void *)&s->rule, s->rules) != 0) {
+        return RC_NO_MEMORY;
+    }
+    for (i = 0; i < r->vms; i++) {
+        if (reserve((void ***)(void *)&r->vm[i]->rule, r->vm[i]->rules) != 0) {
+            return RC_NO_MEMORY;
+        }
+    }
+    for (i = 0; i < r->vms; i++) {
+        r->vm[i]->rule[r->vm[i]->rules++] = r;
+    }
+    s->rule[s->rules++] = r; /* ids grow, so the end is its place */
+    return 0;
+}
+
+void state_remove_rule(struct state *s, struct rule *r)
+{
+    for (unsigned i = 0; i < r->vms; i++) {
+        drop((void **)r->vm[i]->rule, r->vm[i]->rules--, r);
+    }
+    drop((void **)s->rule, s->rules--, r);
+    rule_free(r);
+}
+
+void state_unrule_vm(struct state *s, struct vm *vm)
+{
+    while (vm->rules > 0) {
+        struct rule *r = vm->rule[vm->rules - 1];
+
+        if (r->vms <= 2) {
+            state_remove_rule(s, r);
+            continue;
+        }
+        drop((void **)r->vm, r->vms--, vm);
+        drop((void **)vm->rule, vm->rules--, r);
+    }
 }
 
 int state_add_volume(struct state *s, struct volume *v)
@@ -535,30 +635,107 @@ uint32_t vm_where(const struct state *s, const struct vm *vm)
     return vm->claims ? vm->claim[0].node : 0;
 }
 
-void state_memory_used_mib(const struct state *s, uint64_t used[NODES_MAX + 1])
-{
-    memset(used, 0, (NODES_MAX + 1) * sizeof used[0]);
-    for (unsigned i = 0; i < s->vms; i++) {
-        const struct vm *vm = s->vm[i];
-        const struct op *o = vm->op ? state_op(s, vm->op) : NULL;
-        uint64_t need = vm->memory_mib + s->opt.vm_overhead_mib;
-        node_set on = vm_claim_set(vm);
+/* ---- what is spoken for ---- */
 
-        for (unsigned c = 0; c < vm->claims; c++) {
-            used[vm->claim[c].node] += need;
-        }
-        /* On its way: a quick migration's target is spoken for while the source still saves. */
-        if (o != NULL && o->to != 0 && (o->kind == OP_LIVE || o->kind == OP_QUICK || o->kind == OP_START) &&
-            (on & NODE_BIT(o->to)) == 0 && o->state == OPS_RUNNING) {
-            used[o->to] += need;
-        }
+uint64_t node_memory_mib(const struct state *s, const struct node *n)
+{
+    return n->memory_mib > s->opt.memory_reserve_mib ? n->memory_mib - s->opt.memory_reserve_mib : 0;
+}
+
+uint32_t node_vcpus(const struct state *s, const struct node *n)
+{
+    uint64_t cpus = n->cpus > s->opt.cpu_reserve ? n->cpus - s->opt.cpu_reserve : 0;
+
+    if (s->level < 2 || s->opt.cpu_overcommit_percent == 0) {
+        return UINT32_MAX; /* A13: an older node would count otherwise */
     }
+    cpus = cpus * s->opt.cpu_overcommit_percent / 100;
+    return cpus < UINT32_MAX ? (uint32_t)cpus : UINT32_MAX;
 }
 
 uint64_t node_memory_used_mib(const struct state *s, uint32_t node)
 {
-    uint64_t used[NODES_MAX + 1];
+    return s->used.mib[node];
+}
 
-    state_memory_used_mib(s, used);
-    return used[node];
+/*
+ * Where it is, and where it is bound: a quick migration's target is spoken for while the source still saves.
+ * What waits for its turn has its place too, since feature level 2: a whole set is placed before it is moved.
+ */
+static node_set spoken_for(const struct state *s, const struct vm *vm)
+{
+    const struct op *o = vm->op ? state_op(s, vm->op) : NULL;
+    node_set set = vm_claim_set(vm);
+
+    if (o != NULL && o->to != 0 && (o->kind == OP_LIVE || o->kind == OP_QUICK || o->kind == OP_START) &&
+        (o->state == OPS_RUNNING || (o->state == OPS_QUEUED && s->level >= 2))) {
+        set |= NODE_BIT(o->to);
+    }
+    return set;
+}
+
+static void spend(struct state *s, const struct vm *vm, bool back)
+{
+    for (node_set left = vm->spoken; left != 0; left &= left - 1) {
+        unsigned id = (unsigned)__builtin_ctzll(left) + 1;
+
+        s->used.mib[id] += back ? -vm->spoken_mib : vm->spoken_mib;
+        s->used.cpus[id] += back ? -vm->spoken_cpus : vm->spoken_cpus;
+    }
+}
+
+void state_account_vm(struct state *s, struct vm *vm)
+{
+    spend(s, vm, true);
+    vm->spoken = spoken_for(s, vm);
+    vm->spoken_mib = vm->memory_mib + s->opt.vm_overhead_mib;
+    vm->spoken_cpus = vm->cpus;
+    spend(s, vm, false);
+}
+
+void state_account(struct state *s)
+{
+    for (unsigned i = 0; i < s->vms; i++) {
+        state_account_vm(s, s->vm[i]);
+    }
+}
+
+void state_touch(struct state *s, struct vm *vm)
+{
+    if (vm != NULL && vm->touched == s->index) {
+        return;
+    }
+    if (vm != NULL && s->touches < s->touched_cap) {
+        vm->touched = s->index;
+        s->touched[s->touches++] = vm;
+        return;
+    }
+    if (vm != NULL) {
+        unsigned cap = s->touched_cap ? 2 * s->touched_cap : 16;
+        struct vm **grown = realloc(s->touched, cap * sizeof *grown);
+
+        if (grown != NULL) {
+            s->touched = grown;
+            s->touched_cap = cap;
+            state_touch(s, vm);
+            return;
+        }
+    }
+    s->touched_all = true;
+}
+
+void state_touch_begin(struct state *s)
+{
+    s->touches = 0;
+    s->touched_all = false;
+}
+
+void state_touch_end(struct state *s)
+{
+    if (s->touched_all) {
+        state_account(s);
+    }
+    for (unsigned i = 0; i < s->touches && !s->touched_all; i++) {
+        state_account_vm(s, s->touched[i]);
+    }
 }

@@ -19,6 +19,15 @@
 #define NETWORKS_MAX  32
 #define PATH_SIZE     256
 #define DISARM_MS_MAX (UINT32_C(30) * 86400000) /* N4; longer ones have no end of their own */
+#define NODES_MAX    64
+#define NODE_BIT(id) (UINT64_C(1) << ((id)-1))
+#define CLAIMS_MAX   4   /* two by rule (source, target); more only when surprises are found running */
+#define OPS_KEPT     256 /* ended operations that stay visible */
+#define DISKS_MAX    64
+#define NETWORKS_MAX 32
+#define PATH_SIZE    256
+#define RULES_MAX    4096
+#define RULE_VMS_MAX 256 /* VMs of one rule, and of VMs that rules keep together */
 
 typedef uint64_t node_set;
 
@@ -71,6 +80,17 @@ struct saved_state {
     char path[PATH_SIZE];
 };
 
+/* Where VMs may run. Hard: apart, together, possible owners. Soft: preferred owners. */
+enum rule_kind { RULE_APART, RULE_TOGETHER, RULE_OWNERS, RULE_KINDS };
+
+struct rule {
+    uint64_t id; /* index of the entry that added it */
+    enum rule_kind kind;
+    struct vm **vm; /* owned array, sorted by name; of owners: one */
+    unsigned vms;
+    node_set possible, preferred; /* owners: 0: any node, none */
+};
+
 struct vm {
     char name[NAME_SIZE];
     char uuid[40];
@@ -98,6 +118,16 @@ struct vm {
     int64_t restart_since_ms;
     uint64_t changed;      /* index of the last entry that touched it */
     char error[TEXT_SIZE]; /* last failure */
+
+    /* Derived from the above and from the operation; neither written nor part of the digest. */
+    struct rule **rule; /* owned array: the rules that name it, by id */
+    unsigned rules;
+    node_set spoken; /* nodes where its memory and CPUs are spoken for: its claims, and where it is bound */
+    uint64_t spoken_mib; /* what it needs there */
+    uint32_t spoken_cpus;
+    uint64_t touched; /* the last entry that put it among s->touched */
+    uint32_t plan;    /* where the round of decisions that runs will put it; 0: nothing (placement.c) */
+    uint32_t unit;    /* its unit in that round, from 1; 0: it is not placed in it */
 };
 
 struct volume {
@@ -205,6 +235,10 @@ struct disarm {
     uint32_t ms;    /* after so long it is armed by itself; 0: only an operator does it */
     int64_t since_ms;
     char by[NAME_SIZE];
+/* What is spoken for on each node. */
+struct usage {
+    uint64_t mib[NODES_MAX + 1];
+    uint32_t cpus[NODES_MAX + 1];
 };
 
 struct state {
@@ -228,6 +262,13 @@ struct state {
     unsigned ops, ops_cap;
     struct job *job; /* in flight, by id */
     unsigned jobs, jobs_cap;
+    struct rule **rule; /* by id */
+    unsigned rules;
+    /* Derived; neither written nor part of the digest. */
+    struct usage used;
+    struct vm **touched; /* VMs that the last applied entry may have changed … */
+    unsigned touches, touched_cap;
+    bool touched_all; /* … or all of them, and the nodes */
 };
 
 struct state *state_new(const char *cluster_name);
@@ -241,6 +282,7 @@ struct volume *state_volume(const struct state *s, const char *name);
 struct fence_device *state_fence(const struct state *s, const char *name);
 struct op *state_op(const struct state *s, uint64_t id);
 struct job *state_job(const struct state *s, uint64_t id);
+struct rule *state_rule(const struct state *s, uint64_t id);
 /* C5: the image locks of all its disks' volumes were seen to hold between these two nodes, both ways. */
 bool vm_locks_proven(const struct state *s, const struct vm *vm, uint32_t x, uint32_t y);
 /* C5: a try of its image locks is in flight somewhere; the next round of the proof waits for it. */
@@ -264,9 +306,13 @@ const char *
 op_kind_key(enum op_kind k); /* start stop save reset live-migrate quick-migrate move drain resume fence … */
 const char *op_state_key(enum op_state st);
 const char *job_kind_key(enum job_kind k);
+const char *rule_kind_key(enum rule_kind k);
 /* The node that the VM runs on or moves from; 0 when none. */
 uint32_t vm_where(const struct state *s, const struct vm *vm);
-/* Memory that is spoken for on a node: VMs with a claim there or on their way there, with their overhead. */
+/* What VMs may use of a node, its reserve taken off; of CPUs in vCPUs, UINT32_MAX when they are not counted.
+ * What is spoken for: VMs with a claim there or on their way there, memory with their overhead. */
+uint64_t node_memory_mib(const struct state *s, const struct node *n);
+uint32_t node_vcpus(const struct state *s, const struct node *n);
 uint64_t node_memory_used_mib(const struct state *s, uint32_t node);
 
 #endif

@@ -315,6 +315,16 @@ static void c_job(struct codec *c, struct job *j)
     C_STR(c, j->subject);
 }
 
+/* Its VMs stand there by name; the caller reads them. */
+static void c_rule(struct codec *c, struct rule *r)
+{
+    c_u64(c, &r->id);
+    C_ENUM(c, r->kind, enum rule_kind, RULE_KINDS);
+    c_u64(c, &r->possible);
+    c_u64(c, &r->preferred);
+    r->vms = c_range(c, r->vms, RULE_VMS_MAX + 1);
+}
+
 static void c_head(struct codec *c, struct state *s)
 {
     C_STR(c, s->cluster);
@@ -367,6 +377,16 @@ void state_encode(const struct state *s, struct buf *b)
     buf_u32(b, s->jobs);
     for (unsigned i = 0; i < s->jobs; i++) {
         c_job(&c, &s->job[i]);
+    }
+    if (c.level < 2) {
+        return;
+    }
+    buf_u32(b, s->rules);
+    for (unsigned i = 0; i < s->rules; i++) {
+        c_rule(&c, s->rule[i]);
+        for (unsigned k = 0; k < s->rule[i]->vms; k++) {
+            buf_str(b, s->rule[i]->vm[k]->name);
+        }
     }
 }
 
@@ -462,11 +482,50 @@ static void read_ops_and_jobs(struct state *s, struct codec *c)
         struct job read = {0}, *j;
 
         c_job(c, &read);
-        j = c->r->bad || state_job(s, read.id) != NULL ? NULL : state_add_job(s, read.id, read.kind);
+        j = c->r->bad || (s->jobs > 0 && s->job[s->jobs - 1].id >= read.id)
+                ? NULL
+                : state_add_job(s, read.id, read.kind);
         if (j == NULL) {
             c->r->bad = true;
         } else {
             *j = read;
+        }
+    }
+}
+
+/* The VMs of a rule: known, sorted, none twice. */
+static bool read_rule_vms(struct state *s, struct codec *c, struct rule *r)
+{
+    char name[NAME_SIZE], before[NAME_SIZE] = "";
+
+    r->vm = calloc(r->vms ? r->vms : 1, sizeof(struct vm *));
+    for (unsigned i = 0; i < r->vms && r->vm != NULL; i++) {
+        C_STR(c, name);
+        r->vm[i] = state_vm(s, name);
+        if (c->r->bad || r->vm[i] == NULL || strcmp(before, name) >= 0) {
+            return false;
+        }
+        memcpy(before, name, sizeof before);
+    }
+    return r->vm != NULL && (r->kind == RULE_OWNERS ? r->vms == 1 : r->vms >= 2);
+}
+
+static void read_rules(struct state *s, struct codec *c)
+{
+    unsigned n = c->level >= 2 ? read_count(c->r) : 0;
+
+    for (unsigned i = 0; i < n && !c->r->bad; i++) {
+        struct rule *r = calloc(1, sizeof *r);
+
+        if (r == NULL) {
+            c->r->bad = true;
+            return;
+        }
+        c_rule(c, r);
+        if (c->r->bad || (s->rules > 0 && s->rule[s->rules - 1]->id >= r->id) || !read_rule_vms(s, c, r) ||
+            state_add_rule(s, r) != 0) {
+            rule_free(r);
+            c->r->bad = true;
         }
     }
 }
@@ -497,6 +556,8 @@ struct state *state_decode(const void *data, size_t len, struct err *err)
         read_volumes(s, &c);
         read_fences(s, &c);
         read_ops_and_jobs(s, &c);
+        read_rules(s, &c);
+        state_account(s);
     }
     if (!rd_done(&r)) {
         state_free(s);

@@ -32,10 +32,22 @@ struct op *state_append_op(struct state *s, uint64_t id, enum op_kind kind);
 struct job *state_add_job(struct state *s, uint64_t id, enum job_kind kind);
 void state_remove_job(struct state *s, struct job *j);
 
+/* Takes the rule, whose VMs are sorted; RC_NO_MEMORY leaves it with the caller. */
+int state_add_rule(struct state *s, struct rule *r);
+void state_remove_rule(struct state *s, struct rule *r);
+void rule_free(struct rule *r);
+/* Takes the VM out of all rules; one that says nothing any more goes. */
+void state_unrule_vm(struct state *s, struct vm *vm);
+
 bool path_is_below(const char *path, const char *dir);
 /* The shared volume that a disk lies on; NULL: on none. */
 const struct volume *vm_volume(const struct state *s, const char *disk);
-/* node_memory_used_mib for all nodes at once. */
-void state_memory_used_mib(const struct state *s, uint64_t used[NODES_MAX + 1]);
+/* Brings what is derived from a VM, and its share of s->used, up to date. */
+void state_account_vm(struct state *s, struct vm *vm);
+void state_account(struct state *s);
+/* The entry at hand may have changed this VM (NULL: any, and nodes): what is derived follows. */
+void state_touch(struct state *s, struct vm *vm);
+void state_touch_begin(struct state *s);
+void state_touch_end(struct state *s);
 
 #endif

@@ -437,9 +437,14 @@ static void the_digest_covers_every_field(void **unused)
     struct op *o = state_add_op(s, 77, OP_LIVE);
     struct job *j = state_add_job(s, 78, JOB_MIGRATE);
     struct node *n = state_node(s, 2);
+    struct rule *r = calloc(1, sizeof *r);
 
     (void)unused;
     s->level = FEATURE_LEVEL;
+    r->kind = RULE_OWNERS;
+    r->vm = calloc(1, sizeof(struct vm *));
+    r->vm[r->vms++] = vm;
+    assert_int_equal(state_add_rule(s, r), 0);
     vm->claims = CLAIMS_MAX;
     FILL(n->name), FILL(n->boot), FILL(n->error);
     FLIP(s, n, struct node, FIELD(struct node, id), END(struct node, name), GAP(struct node, mode, session),
@@ -453,7 +458,8 @@ static void the_digest_covers_every_field(void **unused)
          AFTER(struct vm, claim[2].node), 4, AFTER(struct vm, claim[2].obs), 4,
          AFTER(struct vm, claim[3].node), 4, AFTER(struct vm, claim[3].obs), 4, FIELD(struct vm, claims),
          GAP(struct vm, claims, saved), END(struct vm, saved.path), GAP(struct vm, saved.path, op),
-         GAP(struct vm, wait, tries), GAP(struct vm, restarts, restart_since_ms), END(struct vm, error));
+         GAP(struct vm, wait, tries), GAP(struct vm, restarts, restart_since_ms), END(struct vm, error),
+         TAIL(struct vm, error));
     FILL(v->name), FILL(v->type), FILL(v->source), FILL(v->path), FILL(v->error);
     FLIP(s, v, struct volume, END(struct volume, name), END(struct volume, type), END(struct volume, source),
          END(struct volume, path), END(struct volume, error), offsetof(struct volume, proven),
@@ -474,6 +480,13 @@ static void the_digest_covers_every_field(void **unused)
          GAP(struct state, startup, disarm), GAP(struct state, disarm.ms, disarm.since_ms),
          END(struct state, disarm.by), FIELD(struct state, node), offsetof(struct state, vm),
          sizeof(struct state) - offsetof(struct state, vm));
+    r->possible = 3;
+    FLIP(s, r, struct rule, FIELD(struct rule, vm), FIELD(struct rule, vms), GAP(struct rule, kind, vm),
+         GAP(struct rule, vms, possible));
+    FILL(s->cluster);
+    FLIP(s, s, struct state, END(struct state, cluster), GAP(struct state, level, term),
+         GAP(struct state, startup, opt), GAP(struct state, opt, node), FIELD(struct state, node),
+         offsetof(struct state, vm), sizeof(struct state) - offsetof(struct state, vm));
     state_free(s);
 }
 static void snapshots_survive_and_garbage_is_refused(void **unused)
