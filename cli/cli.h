@@ -26,6 +26,7 @@ enum cli_kind {
     KIND_VOLUME,
     KIND_FENCE,
     KIND_OP,
+    KIND_RULE,
     KIND_FILE,
     KIND_OPTION,  /* KEY=VALUE, an option of the cluster */
     KIND_SETTING, /* KEY=VALUE, a setting of a VM */
@@ -115,6 +116,6 @@ const char *help_nearest(const char *word, const char *const *known, unsigned n)
 
 extern const struct cli_command cmd_status[], cmd_node[], cmd_vm[], cmd_volume[], cmd_fence[], cmd_quorum[],
     cmd_explain[], cmd_ops[], cmd_events[], cmd_option[], cmd_config[], cmd_cluster[],
-    cmd_arm[];
+    cmd_arm[], cmd_rule[];
 
 #endif

@@ -78,10 +78,11 @@ static int run_check(struct cli *c)
     }
     document = client_args("valid", c->arg[0], NULL);
     if (!output_document(c, document, NULL)) {
-        printf("%s: a right configuration: %d volumes, %d fence devices, %d VMs\n", c->arg[0],
+        printf("%s: a right configuration: %d volumes, %d fence devices, %d VMs, %d rules\n", c->arg[0],
                json_object_object_length(out_get(model, "volumes")),
                json_object_object_length(out_get(model, "fences")),
-               json_object_object_length(out_get(model, "vms")));
+               json_object_object_length(out_get(model, "vms")),
+               json_object_object_length(out_get(model, "rules")));
     }
     json_object_put(document);
     json_object_put(model);
@@ -242,7 +243,7 @@ static int run_apply(struct cli *c)
 
 const struct cli_command cmd_config[] = {
     {.name = "config export",
-     .summary = "print the whole configuration: options, volumes, fence devices, VMs",
+     .summary = "print the whole configuration: options, volumes, fence devices, VMs, rules",
      .details = "Options and settings at their default are left out. It has the passwords of the fence "
                 "devices: keep it with "
                 "mode 0600 (--output does).",

@@ -56,20 +56,6 @@ static int run_list(struct cli *c)
     return query_print(c, "fence list", NULL, NULL, print_list, "list the fence devices");
 }
 
-/* "a,b,c" as an array. */
-static struct json_object *split(const char *text)
-{
-    struct json_object *list = json_object_new_array();
-
-    while (*text != '\0') {
-        size_t n = strcspn(text, ",");
-
-        (void)json_object_array_add(list, json_object_new_string_len(text, (int)n));
-        text += n + (text[n] == ',');
-    }
-    return list;
-}
-
 static int run_add(struct cli *c)
 {
     struct json_object *pairs = query_pairs(c, 1), *args, *result;
@@ -81,7 +67,7 @@ static int run_add(struct cli *c)
     }
     args =
         client_args("fence", c->arg[0], "agent", cli_value(c, "agent"), "level", cli_value(c, "level"), NULL);
-    (void)json_object_object_add(args, "nodes", split(cli_value(c, "nodes")));
+    (void)json_object_object_add(args, "nodes", query_split(cli_value(c, "nodes")));
     (void)json_object_object_add(args, "set", pairs);
     (void)snprintf(what, sizeof what, "add fence device '%.64s'", c->arg[0]);
     rc = query_get(c, "fence add", args, &result, what);

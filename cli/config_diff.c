@@ -209,26 +209,99 @@ static void diff_wanted(struct changes *d, const char *name, const char *now, co
     }
 }
 
+static bool same_domain(struct json_object *now, struct json_object *wanted)
+{
+    return now != NULL && config_same_domain(json_object_get_string(out_get(now, "xml")),
+                                             json_object_get_string(out_get(wanted, "xml")));
+}
+
 static void diff_vms(struct changes *d, struct json_object *now, struct json_object *wanted,
                      struct json_object *states)
 {
     JSON_EACH(wanted, it)
     {
-        const char *name = json_object_iter_peek_name(&it), *was = "stopped";
+        const char *name = json_object_iter_peek_name(&it);
         struct json_object *w = json_object_iter_peek_value(&it), *n = out_get(now, name);
 
-        if (n != NULL && config_same_domain(json_object_get_string(out_get(n, "xml")),
-                                            json_object_get_string(out_get(w, "xml")))) {
+        if (same_domain(n, w)) {
             diff_pairs(d, name, out_get(n, "settings"), out_get(w, "settings"));
-            was = out_text(n, "wanted");
-        } else {
-            if (n != NULL) {
-                vm_remove(d, name, states, "given another domain XML");
-                say(&d->v[d->n - 1], "its domain XML differs: it is removed and added anew");
-            }
-            vm_add(d, name, w);
+            continue;
         }
-        diff_wanted(d, name, was, out_text(w, "wanted"));
+        if (n != NULL) {
+            vm_remove(d, name, states, "given another domain XML");
+            say(&d->v[d->n - 1], "its domain XML differs: it is removed and added anew");
+        }
+        vm_add(d, name, w);
+    }
+}
+
+static void diff_vms_wanted(struct changes *d, struct json_object *now, struct json_object *wanted)
+{
+    JSON_EACH(wanted, it)
+    {
+        const char *name = json_object_iter_peek_name(&it);
+        struct json_object *w = json_object_iter_peek_value(&it), *n = out_get(now, name);
+
+        diff_wanted(d, name, same_domain(n, w) ? out_text(n, "wanted") : "stopped", out_text(w, "wanted"));
+    }
+}
+
+/* ---- rules ---- */
+
+/* A rule that is in both, but leaves with a VM that is removed and added anew. */
+static bool rule_leaves(struct json_object *rule, struct json_object *now, struct json_object *wanted)
+{
+    struct json_object *vms = out_get(rule, "vms");
+
+    for (size_t i = 0; i < out_length(vms); i++) {
+        const char *name = json_object_get_string(json_object_array_get_idx(vms, i));
+        struct json_object *n = out_get(out_get(now, "vms"), name),
+                           *w = out_get(out_get(wanted, "vms"), name);
+
+        if (n == NULL || w == NULL || !same_domain(n, w)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Before the VMs, with which rules leave by themselves. */
+static void diff_rules_removed(struct changes *d, struct json_object *now, struct json_object *wanted)
+{
+    JSON_EACH(out_get(now, "rules"), it)
+    {
+        const char *text = json_object_iter_peek_name(&it);
+        struct json_object *r = json_object_iter_peek_value(&it);
+
+        if (out_get(out_get(wanted, "rules"), text) == NULL || rule_leaves(r, now, wanted)) {
+            say(change_new(d, '-', "rule", out_text(r, "id"), "rule remove",
+                           client_args("rule", out_text(r, "id"), NULL)),
+                "%s", text);
+        }
+    }
+}
+
+/* After the VMs are there, and before they start. */
+static void diff_rules_added(struct changes *d, struct json_object *now, struct json_object *wanted)
+{
+    static const char *const lists[] = {"vms", "possible", "preferred"};
+
+    JSON_EACH(out_get(wanted, "rules"), it)
+    {
+        const char *text = json_object_iter_peek_name(&it);
+        struct json_object *r = json_object_iter_peek_value(&it), *args;
+
+        if (out_get(out_get(now, "rules"), text) != NULL && !rule_leaves(r, now, wanted)) {
+            continue;
+        }
+        args = client_args("kind", out_text(r, "kind"), NULL);
+        for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+            if (out_length(out_get(r, lists[i])) > 0) {
+                (void)json_object_object_add(args, lists[i], json_object_get(out_get(r, lists[i])));
+            }
+        }
+        say(change_new(d, '+', "rule", out_text(r, "kind"), "rule add", args), "%s",
+            text + strlen(out_text(r, "kind")) + 1);
     }
 }
 
@@ -265,6 +338,9 @@ void diff_make(struct changes *d, struct json_object *now, struct json_object *w
     diff_pairs(d, NULL, out_get(now, "options"), out_get(wanted, "options"));
     diff_volumes(d, out_get(now, "volumes"), out_get(wanted, "volumes"));
     diff_fences(d, out_get(now, "fences"), out_get(wanted, "fences"));
+    diff_rules_removed(d, now, wanted);
     diff_vms(d, out_get(now, "vms"), out_get(wanted, "vms"), states);
+    diff_rules_added(d, now, wanted);
+    diff_vms_wanted(d, out_get(now, "vms"), out_get(wanted, "vms"));
     diff_removals(d, now, wanted, states);
 }

@@ -237,6 +237,33 @@ static void load_vm(struct loader *l, xmlNode *vm)
     xmlFree(name);
 }
 
+static struct json_object *rule_list(struct json_object *rule, const xmlNode *n)
+{
+    return out_get(rule, is_element(n, "vm") ? "vms" : (const char *)n->name);
+}
+
+static void load_rule(struct loader *l, xmlNode *rule)
+{
+    struct json_object *o = json_object_new_object();
+
+    copy_attribute(o, rule, "kind", "");
+    config_put(o, "vms", json_object_new_array());
+    config_put(o, "possible", json_object_new_array());
+    config_put(o, "preferred", json_object_new_array());
+    for (xmlNode *n = next_element(rule->children); n != NULL; n = next_element(n->next)) {
+        char *name = attribute(n, "name");
+
+        if (is_element(n, "vm") && out_get(out_get(l->model, "vms"), name) == NULL && l->err.rc == 0) {
+            fail_at(l, n, "there is no VM '%s' in <vms>, which stands before <rules>", name);
+        }
+        (void)json_object_array_add(rule_list(o, n), json_object_new_string(name));
+        xmlFree(name);
+    }
+    if (!config_put_rule(out_get(l->model, "rules"), o) && l->err.rc == 0) {
+        fail_at(l, rule, "that rule is there twice");
+    }
+}
+
 static void load(struct loader *l, xmlNode *root)
 {
     for (xmlNode *part = next_element(root->children); part != NULL; part = next_element(part->next)) {
@@ -248,6 +275,8 @@ static void load(struct loader *l, xmlNode *root)
                 load_volume(l, n);
             } else if (is_element(n, "fence")) {
                 load_fence(l, n);
+            } else if (is_element(n, "rule")) {
+                load_rule(l, n);
             } else {
                 load_vm(l, n);
             }

@@ -14,7 +14,8 @@
 #include "output.h"
 #include "query.h"
 
-#define X(text) ((const xmlChar *)(text))
+#define X(text)       ((const xmlChar *)(text))
+#define RULE_TEXT_MAX 65536 /* 256 VMs and 128 nodes, 64 bytes each */
 
 void config_put(struct json_object *o, const char *key, struct json_object *value)
 {
@@ -28,13 +29,58 @@ void config_put_text(struct json_object *o, const char *key, const char *value)
 
 struct json_object *config_new(void)
 {
-    static const char *const parts[] = {"options", "volumes", "fences", "vms"};
+    static const char *const parts[] = {"options", "volumes", "fences", "vms", "rules"};
     struct json_object *model = json_object_new_object();
 
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         config_put(model, parts[i], json_object_new_object());
     }
     return model;
+}
+
+static void append_names(char *out, size_t size, const char *before, struct json_object *names)
+{
+    for (size_t i = 0; i < out_length(names); i++) {
+        size_t len = strlen(out);
+
+        (void)snprintf(out + len, size - len, "%s%s", i ? " " : before,
+                       json_object_get_string(json_object_array_get_idx(names, i)));
+    }
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(json_object_get_string(*(struct json_object *const *)a),
+                  json_object_get_string(*(struct json_object *const *)b));
+}
+
+/* A rule has no name: what it says is its name, whatever the order of what it names. */
+bool config_put_rule(struct json_object *rules, struct json_object *rule)
+{
+    static const char *const lists[] = {"vms", "possible", "preferred"};
+    char *name = malloc(RULE_TEXT_MAX);
+    bool is_new;
+
+    if (name == NULL) {
+        abort();
+    }
+    (void)snprintf(name, RULE_TEXT_MAX, "%s", out_text(rule, "kind"));
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        json_object_array_sort(out_get(rule, lists[i]), by_text);
+        append_names(name, RULE_TEXT_MAX,
+                     i == 0   ? " "
+                     : i == 1 ? ", possible on "
+                              : ", preferably on ",
+                     out_get(rule, lists[i]));
+    }
+    is_new = out_get(rules, name) == NULL;
+    if (is_new) {
+        config_put(rules, name, rule);
+    } else {
+        json_object_put(rule);
+    }
+    free(name);
+    return is_new;
 }
 
 /* ---- from the cluster ---- */
@@ -100,6 +146,23 @@ static bool get_fences(struct cli *c, struct json_object *model)
     return list != NULL;
 }
 
+static bool get_rules(struct cli *c, struct json_object *model)
+{
+    static const char *const members[] = {"kind", "vms", "possible", "preferred", "id"};
+    struct json_object *list = ask(c, "rule list", NULL, "rules");
+
+    for (size_t i = 0; i < out_length(list); i++) {
+        struct json_object *o = json_object_array_get_idx(list, i), *r = json_object_new_object();
+
+        for (size_t m = 0; m < sizeof members / sizeof members[0]; m++) {
+            config_put(r, members[m], json_object_get(out_get(o, members[m])));
+        }
+        (void)config_put_rule(out_get(model, "rules"), r);
+    }
+    json_object_put(list);
+    return list != NULL;
+}
+
 /* The settings that differ from their default. */
 static struct json_object *changed_settings(struct json_object *all)
 {
@@ -156,7 +219,8 @@ struct json_object *config_from_cluster(struct cli *c, struct json_object *state
 {
     struct json_object *model = config_new();
 
-    if (get_options(c, model) && get_volumes(c, model) && get_fences(c, model) && get_vms(c, model, states)) {
+    if (get_options(c, model) && get_volumes(c, model) && get_fences(c, model) && get_vms(c, model, states) &&
+        get_rules(c, model)) {
         return model;
     }
     json_object_put(model);
@@ -267,6 +331,29 @@ static void add_vms(xmlNode *root, struct json_object *vms)
     }
 }
 
+static void add_names(xmlNode *parent, const char *element, struct json_object *names)
+{
+    for (size_t i = 0; i < out_length(names); i++) {
+        (void)add(parent, element, json_object_get_string(json_object_array_get_idx(names, i)), NULL);
+    }
+}
+
+static void add_rules(xmlNode *root, struct json_object *rules)
+{
+    xmlNode *list = add(root, "rules", NULL, NULL);
+
+    JSON_EACH(rules, it)
+    {
+        struct json_object *o = json_object_iter_peek_value(&it);
+        xmlNode *n = add(list, "rule", NULL, NULL);
+
+        (void)xmlNewProp(n, X("kind"), X(out_text(o, "kind")));
+        add_names(n, "vm", out_get(o, "vms"));
+        add_names(n, "possible", out_get(o, "possible"));
+        add_names(n, "preferred", out_get(o, "preferred"));
+    }
+}
+
 char *config_to_xml(struct json_object *model, const char *cluster)
 {
     xmlDoc *doc = xmlNewDoc(X("1.0"));
@@ -285,6 +372,7 @@ char *config_to_xml(struct json_object *model, const char *cluster)
     add_volumes(root, out_get(model, "volumes"));
     add_fences(root, out_get(model, "fences"));
     add_vms(root, out_get(model, "vms"));
+    add_rules(root, out_get(model, "rules"));
     xmlDocDumpFormatMemoryEnc(doc, &mem, &size, "UTF-8", 1);
     text = mem ? strdup((const char *)mem) : NULL;
     xmlFree(mem);

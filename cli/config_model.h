@@ -4,6 +4,7 @@
  *   {"options": {KEY: VALUE},                                       those that differ from their default
  *    "volumes": {NAME: {"type", "source"}},
  *    "fences":  {NAME: {"agent", "level", "nodes": [NAME…], "parameters": {KEY: VALUE}}},
+ *    "rules":   {"KIND VM…": {"kind", "vms": [NAME…], "possible": [NODE…], "preferred": [NODE…]}},
  *    "vms":     {NAME: {"wanted", "settings": {KEY: VALUE}, "uuid", "xml"}}}
  */
 #ifndef CLI_CONFIG_MODEL_H
@@ -14,6 +15,8 @@
 #define CONFIG_FILE_MAX (64u << 20)
 #define VOLUME_DIR      "/var/lib/clusterd/volumes" /* the same on every node */
 
+/* Puts a rule (taken over) into a model's rules; false: it is there already. */
+bool config_put_rule(struct json_object *rules, struct json_object *rule);
 /* An empty model, and its members. */
 struct json_object *config_new(void);
 void config_put(struct json_object *o, const char *key, struct json_object *value);

@@ -409,6 +409,9 @@ static void complete_kind(struct cli *c, enum cli_kind kind, const char *prefix)
     case KIND_OP:
         complete_names(c, "ops list", "operations", "id", prefix);
         break;
+    case KIND_RULE:
+        complete_names(c, "rule list", "rules", "id", prefix);
+        break;
     case KIND_OPTION:
         complete_rows(false, prefix);
         break;

@@ -15,6 +15,7 @@ const struct cli_group cli_groups[] = {
     {"node", "nodes: maintenance, fencing", cmd_node},
     {"vm", "virtual machines", cmd_vm},
     {"explain", "why a thing is as it is", cmd_explain},
+    {"rule", "rules of placement", cmd_rule},
     {"volume", "shared volumes", cmd_volume},
     {"fence", "fence devices", cmd_fence},
     {NULL, "votes", cmd_quorum},

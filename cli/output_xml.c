@@ -17,7 +17,7 @@ static const char *item_name(const char *list)
         {"nodes", "node"},     {"vms", "vm"},         {"volumes", "volume"}, {"operations", "operation"},
         {"fences", "fence"},   {"options", "option"}, {"events", "event"},   {"problems", "problem"},
         {"members", "member"}, {"claims", "claim"},   {"plan", "move"},      {"errors", "error"},
-        {"changes", "change"},
+        {"changes", "change"}, {"rules", "rule"},
     };
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

@@ -46,3 +46,16 @@ struct json_object *query_pairs(struct cli *c, unsigned from)
     }
     return pairs;
 }
+
+struct json_object *query_split(const char *text)
+{
+    struct json_object *list = json_object_new_array();
+
+    while (*text != '\0') {
+        size_t n = strcspn(text, ",");
+
+        (void)json_object_array_add(list, json_object_new_string_len(text, (int)n));
+        text += n + (text[n] == ',');
+    }
+    return list;
+}

@@ -15,5 +15,7 @@ int query_get(struct cli *c, const char *command, struct json_object *args, stru
               const char *what);
 /* "KEY=VALUE" arguments from the n-th on, as an object (owned by the caller); NULL with the error printed. */
 struct json_object *query_pairs(struct cli *c, unsigned from);
+/* "a,b,c" as an array. */
+struct json_object *query_split(const char *text);
 
 #endif

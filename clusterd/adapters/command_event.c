@@ -228,12 +228,25 @@ static int c_volume_add(struct call *c, struct json_object **result)
     return rc != 0 ? rc : event_putf(&c->event, "path", "%s/%s", c->ctx->volume_dir, c->event.subject);
 }
 
+/* The nodes of a list, as the ids that the core reads. */
+static int fill_nodes(struct call *c, const char *arg)
+{
+    struct json_object *nodes = arg_get(c, arg);
+    char ids[NODES_MAX * 4] = "";
+    size_t len = 0;
+
+    for (size_t i = 0; i < json_object_array_length(nodes) && len < sizeof ids; i++) {
+        const char *name = json_object_get_string(json_object_array_get_idx(nodes, i));
+
+        len += (size_t)snprintf(ids + len, sizeof ids - len, "%s%u", i ? "," : "",
+                                state_node_by_name(c->view.s, name)->id);
+    }
+    return event_put(&c->event, arg, ids);
+}
+
 static int c_fence_add(struct call *c, struct json_object **result)
 {
     const char *agent = arg_text(c, "agent");
-    struct json_object *nodes;
-    char ids[NODES_MAX * 4] = "";
-    size_t len = 0;
     int rc;
 
     (void)c_subject(c, result);
@@ -243,20 +256,13 @@ static int c_fence_add(struct call *c, struct json_object **result)
                  "their names begin with fence_, e.g. fence_ipmilan; ls /usr/sbin/fence_* shows them");
         return RC_USAGE;
     }
-    (void)json_object_object_get_ex(c->args, "nodes", &nodes);
-    for (size_t i = 0; i < json_object_array_length(nodes) && len < sizeof ids; i++) {
-        const char *name = json_object_get_string(json_object_array_get_idx(nodes, i));
-
-        len += (size_t)snprintf(ids + len, sizeof ids - len, "%s%u", i ? "," : "",
-                                state_node_by_name(c->view.s, name)->id);
-    }
     c->event.num = arg_number(c, "level", 1);
     if (c->event.num < 1 || c->event.num > 9) {
         return err_set(c->err, RC_USAGE, "the level of fence device '%s' is not from 1 to 9",
                        c->event.subject);
     }
     rc = event_put(&c->event, "agent", agent);
-    rc = rc != 0 ? rc : event_put(&c->event, "nodes", ids);
+    rc = rc != 0 ? rc : fill_nodes(c, "nodes");
     return rc != 0 ? rc : fill_pairs(c, "set", "param.");
 }
 
@@ -271,6 +277,31 @@ static int c_disarm(struct call *c, struct json_object **result)
 static int c_nothing(struct call *c, struct json_object **result)
 {
     (void)c, (void)result;
+    return 0;
+}
+
+static int c_rule_add(struct call *c, struct json_object **result)
+{
+    struct json_object *vms = arg_get(c, "vms");
+    int rc = event_fill_word(c, "kind");
+
+    (void)result;
+    for (size_t i = 0; i < json_object_array_length(vms) && rc == 0; i++) {
+        rc = event_put(&c->event, "vm", json_object_get_string(json_object_array_get_idx(vms, i)));
+    }
+    if (rc == 0 && arg_get(c, "possible") != NULL) {
+        rc = fill_nodes(c, "possible");
+    }
+    if (rc == 0 && arg_get(c, "preferred") != NULL) {
+        rc = fill_nodes(c, "preferred");
+    }
+    return rc == 0 ? 0 : err_set(c->err, rc, "a rule has at most %d VMs", RULE_VMS_MAX);
+}
+
+static int c_rule_remove(struct call *c, struct json_object **result)
+{
+    (void)result;
+    c->event.id = arg_number(c, "rule", 0);
     return 0;
 }
 
@@ -314,6 +345,14 @@ const struct command event_commands[] = {
       PAIRS}},
     {"fence remove", EV_CMD_FENCE_REMOVE, c_subject, {NAME("fence")}},
     {"fence test", EV_CMD_FENCE_TEST, c_subject, {NAME("fence")}},
+    {"rule add",
+     EV_CMD_RULE_ADD,
+     c_rule_add,
+     {{"kind", ARG_WORD, true, "apart|together|owners"},
+      {"vms", ARG_NAMES, true, NULL},
+      {"possible", ARG_NODES, false, NULL},
+      {"preferred", ARG_NODES, false, NULL}}},
+    {"rule remove", EV_CMD_RULE_REMOVE, c_rule_remove, {{"rule", ARG_NUMBER, true, NULL}}},
     {"option set", EV_CMD_OPTION_SET, c_option_set, {PAIRS}},
     {"disarm", EV_CMD_DISARM, c_disarm, {NUMBER("for_ms")}},
     {"arm", EV_CMD_ARM, c_nothing, {{.name = NULL}}},

@@ -105,6 +105,17 @@ static int q_fence_list(struct call *c, struct json_object **result)
     return 0;
 }
 
+static int q_rule_list(struct call *c, struct json_object **result)
+{
+    struct json_object *list = json_object_new_array();
+
+    for (unsigned i = 0; i < c->view.s->rules; i++) {
+        (void)json_object_array_add(list, view_rule(&c->view, c->view.s->rule[i]));
+    }
+    *result = answer_wrap("rules", list);
+    return 0;
+}
+
 static int q_option_list(struct call *c, struct json_object **result)
 {
     *result = answer_wrap("options", view_options(&c->view));
@@ -282,6 +293,7 @@ const struct command query_commands[] = {
     {"fence list", EV_NONE, q_fence_list, {FLAG("secrets")}},
     {"explain vm", EV_NONE, q_explain_vm, {NAME("vm")}},
     {"explain node", EV_NONE, q_explain_node, {NODE("node")}},
+    {"rule list", EV_NONE, q_rule_list, {{0}}},
     {"option list", EV_NONE, q_option_list, {{0}}},
     {"ops list", EV_NONE, q_ops_list, {FLAG("all")}},
     {"ops show", EV_NONE, q_ops_show, {{"op", ARG_NUMBER, true, NULL}}},

@@ -391,6 +391,21 @@ struct json_object *view_fence(const struct view *v, const struct fence_device *
     return o;
 }
 
+struct json_object *view_rule(const struct view *v, const struct rule *r)
+{
+    struct json_object *o = json_object_new_object(), *vms = json_object_new_array();
+
+    for (unsigned i = 0; i < r->vms; i++) {
+        (void)json_object_array_add(vms, json_object_new_string(r->vm[i]->name));
+    }
+    view_put_id(o, "id", r->id);
+    view_put_text(o, "kind", rule_kind_key(r->kind));
+    view_put(o, "vms", vms);
+    view_put(o, "possible", view_node_names(v, r->possible));
+    view_put(o, "preferred", view_node_names(v, r->preferred));
+    return o;
+}
+
 /* ---- the cluster ---- */
 
 /* N4: who has paused high availability, since when and until when; nulls while it is armed. */

@@ -36,6 +36,7 @@ struct json_object *view_volume(const struct view *v, const struct volume *vol, 
 struct json_object *view_operation(const struct view *v, const struct op *op, bool full);
 /* secrets: parameters such as passwords are shown as they are, else as "********". */
 struct json_object *view_fence(const struct view *v, const struct fence_device *f, bool secrets);
+struct json_object *view_rule(const struct view *v, const struct rule *r);
 struct json_object *view_event(const struct history_row *row);
 
 /* What a VM waits for, in one line; empty when it waits for nothing. */

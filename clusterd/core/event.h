@@ -90,64 +90,10 @@
     X(EV_LEVEL, "feature-level", 'D', 2)                                                                     \
     /* N4: high availability pauses; kv for_ms: it goes on by itself after that */                           \
     X(EV_CMD_DISARM, "disarm", 'C', 2)                                                                       \
-    X(EV_CMD_ARM, "arm", 'C', 2)
-#define EVENT_LIST(X)                                                                                          \
-    /* by the shell, out of the journal's OPEN entry: origin, session, num = term, kv boot */                  \
-    X(EV_OPEN, "term-open", 'D', 1)                                                                            \
-    /* a daemon is there: node, session, kv name boot memory_mib cpus feature_level version */                 \
-    X(EV_NODE_UP, "node-up", 'F', 1)                                                                           \
-    /* node, id = its session; num: 0 = clusterd gone while corosync stays (N2), 1 = out of the membership     \
-     */                                                                                                        \
-    X(EV_NODE_LOST, "node-lost", 'D', 1)                                                                       \
-    /* "empty, leaving" (N2): node */                                                                          \
-    X(EV_NODE_LEFT, "node-left", 'F', 1)                                                                       \
-    /* what runs on a node (C3): node, index = applied and acted upon up to here, num = term,                  \
-       flag complete: VMs that are not listed are absent; kv uuid = obs_state key */                           \
-    X(EV_INVENTORY, "inventory", 'F', 1)                                                                       \
-    /* id = job, node, num = 0 or an OCF/agent exit code, obs, text = exit reason, kv = what it printed */     \
-    X(EV_JOB_RESULT, "job-result", 'F', 1)                                                                     \
-    /* num = deadline kind, id, index as in struct deadline */                                                 \
-    X(EV_DEADLINE, "deadline", 'D', 1)                                                                         \
-    /* start a job: num = job kind, node = executor, to, subject = VM, volume or fence device, id = op */      \
-    X(EV_JOB, "job", 'D', 1)                                                                                   \
-    /* begin an operation that nobody commanded: num = op kind, subject = VM, node = from, to, id = parent     \
-     */                                                                                                        \
-    X(EV_OP_BEGIN, "op-begin", 'D', 1)                                                                         \
-    /* id = op, num = op state, text = error */                                                                \
-    X(EV_OP_END, "op-end", 'D', 1)                                                                             \
-    /* C6: subject = VM, its saved state is consumed: from now on it is never restored again */                \
-    X(EV_CONSUME, "saved-state-consumed", 'D', 1)                                                              \
-    /* C6: subject = VM, its saved state is void (a cold start follows) */                                     \
-    X(EV_VOID, "saved-state-void", 'D', 1)                                                                     \
-    /* subject = VM, to = its new owner; nothing runs */                                                       \
-    X(EV_ASSIGN, "assign", 'D', 1)                                                                             \
-    /* node is empty now: its mode becomes drained */                                                          \
-    X(EV_NODE_DRAINED, "node-drained", 'D', 1)                                                                 \
-    /* N3: an operator's confirmation holds: node, id = its op */                                              \
-    X(EV_NODE_DOWN, "node-confirmed-down", 'D', 1)                                                             \
-    /* commands; subject is the object's name, kv the arguments as on the command line */                      \
-    X(EV_CMD_OPTION_SET, "option-set", 'C', 1)               /* kv */                                          \
-    X(EV_CMD_NODE_DRAIN, "node-drain", 'C', 1)               /* node; kv mode=live|quick, blocked=… */       \
-    X(EV_CMD_NODE_RESUME, "node-resume", 'C', 1)             /* node; kv failback=now|no */                    \
-    X(EV_CMD_NODE_FENCE, "node-fence", 'C', 1)               /* node */                                        \
-    X(EV_CMD_NODE_CONFIRM_DOWN, "node-confirm-down", 'C', 1) /* node; flag force */                            \
-    X(EV_CMD_VM_ADD, "vm-add", 'C', 1)         /* subject, text = domain XML, kv of vm_spec + settings */      \
-    X(EV_CMD_VM_REMOVE, "vm-remove", 'C', 1)   /* subject */                                                   \
-    X(EV_CMD_VM_SET, "vm-set", 'C', 1)         /* subject, kv */                                               \
-    X(EV_CMD_VM_START, "vm-start", 'C', 1)     /* subject; to = node or 0 */                                   \
-    X(EV_CMD_VM_STOP, "vm-stop", 'C', 1)       /* subject; flag force, flag save */                            \
-    X(EV_CMD_VM_RESET, "vm-reset", 'C', 1)     /* subject */                                                   \
-    X(EV_CMD_VM_MIGRATE, "vm-migrate", 'C', 1) /* subject; to = node or 0; kv mode=live|quick */               \
-    X(EV_CMD_VOLUME_ADD, "volume-add", 'C', 1) /* subject; kv type source path */                              \
-    X(EV_CMD_VOLUME_REMOVE, "volume-remove", 'C', 1) /* subject */                                             \
-    X(EV_CMD_FENCE_ADD, "fence-add", 'C', 1)       /* subject; num = level; kv agent, nodes=1,2 , param.K */   \
-    X(EV_CMD_FENCE_REMOVE, "fence-remove", 'C', 1) /* subject */                                               \
-    X(EV_CMD_FENCE_TEST, "fence-test", 'C', 1)     /* subject */                                               \
-    X(EV_CMD_OP_CANCEL, "op-cancel", 'C', 1)       /* id = op */                                               \
-    /* A13: num = the feature level from here on; all members have reported that they can */                   \
-    X(EV_LEVEL, "feature-level", 'D', 2)                                                                       \
-    X(EV_CMD_RULE_ADD, "rule-add", 'C', 2) /* kv kind=apart|together|owners, vm…, possible, preferred=1,2 */ \
-    X(EV_CMD_RULE_REMOVE, "rule-remove", 'C', 2) /* id = rule */
+    X(EV_CMD_ARM, "arm", 'C', 2)                                                                             \
+    /* kv kind=apart|together|owners, vm…, possible=1,2, preferred=2; and id = rule */                     \
+    X(EV_CMD_RULE_ADD, "rule-add", 'C', 2)                                                                   \
+    X(EV_CMD_RULE_REMOVE, "rule-remove", 'C', 2)
 
 /* What to do about a refusal that the cluster's level is the reason of. */
 #define LEVEL_HINT "it rises by itself once every node runs a version that can"

@@ -257,7 +257,6 @@ static void bring_up_from_nothing(struct decide *d, const struct vm *vm, const s
     if (conflict_waits(d, vm)) {
         return;
     }
-    node = place_choose(d, vm, &p, &soon, why);
     node = place_of(d, vm, &p, &soon, why);
     if (node != 0) {
         launch(d, vm, node, node == o->to && own_choice(o) ? o->why : why);
@@ -757,7 +756,7 @@ static bool op_needs_place(const struct decide *d, const struct vm *vm, const st
 {
     bool usable = vm->saved.tag != 0 && !vm->saved.consumed, off = vm->claims == 0;
 
-    if (o->cancel || vm->unseen != 0) {
+    if (o->cancel || vm->unseen != 0 || (o->recovery && d->s->disarm.index != 0)) {
         return false;
     }
     p->prefer = o->to;
@@ -784,7 +783,8 @@ static bool idle_needs_place(const struct decide *d, const struct vm *vm, struct
         return false;
     }
     if (vm->claims == 0) {
-        return comes_back(vm) && vm->unseen == 0 && !vm->saved.consumed && !owner_soon(d, vm);
+        return d->s->disarm.index == 0 && comes_back(vm) && vm->unseen == 0 && !vm->saved.consumed &&
+               !owner_soon(d, vm);
     }
     if (!settled_on(d, vm, node)) {
         return false;

@@ -126,7 +126,7 @@ static int row_set(const struct option_row *row, void *base, const char *value, 
 }
 
 static int rows_set(const struct option_row *rows, unsigned n, void *base, unsigned level, const char *what,
-                    const char *key, const char *value, struct err *err)
+                    const char *hint, const char *key, const char *value, struct err *err)
 {
     char known[256] = "";
     size_t len = 0;
@@ -146,19 +146,20 @@ static int rows_set(const struct option_row *rows, unsigned n, void *base, unsig
         len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", i ? ", " : "", rows[i].key);
     }
     (void)err_set(err, RC_USAGE, "'%s' is no %s", key, what);
-    err_hint(err, "the known ones: %s", known);
+    err_hint(err, "%s%s", hint != NULL ? hint : "the known ones: ", hint != NULL ? "" : known);
     return RC_USAGE;
 }
 
 int options_set(struct options *o, unsigned level, const char *key, const char *value, struct err *err)
 {
-    return rows_set(option_table, ROWS(option_table), o, level, "option of the cluster", key, value, err);
+    return rows_set(option_table, ROWS(option_table), o, level, "option of the cluster",
+                    "clusterctl option list shows them", key, value, err);
 }
 
 int vm_settings_set(struct vm_settings *s, unsigned level, const char *key, const char *value,
                     struct err *err)
 {
-    return rows_set(vm_table, ROWS(vm_table), s, level, "setting of a VM", key, value, err);
+    return rows_set(vm_table, ROWS(vm_table), s, level, "setting of a VM", NULL, key, value, err);
 }
 
 void option_text(const struct option_row *row, const void *base, char *out, size_t size)

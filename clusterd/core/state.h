@@ -19,15 +19,8 @@
 #define NETWORKS_MAX  32
 #define PATH_SIZE     256
 #define DISARM_MS_MAX (UINT32_C(30) * 86400000) /* N4; longer ones have no end of their own */
-#define NODES_MAX    64
-#define NODE_BIT(id) (UINT64_C(1) << ((id)-1))
-#define CLAIMS_MAX   4   /* two by rule (source, target); more only when surprises are found running */
-#define OPS_KEPT     256 /* ended operations that stay visible */
-#define DISKS_MAX    64
-#define NETWORKS_MAX 32
-#define PATH_SIZE    256
-#define RULES_MAX    4096
-#define RULE_VMS_MAX 256 /* VMs of one rule, and of VMs that rules keep together */
+#define RULES_MAX     4096
+#define RULE_VMS_MAX  256 /* VMs of one rule, and of VMs that rules keep together */
 
 typedef uint64_t node_set;
 
@@ -235,6 +228,8 @@ struct disarm {
     uint32_t ms;    /* after so long it is armed by itself; 0: only an operator does it */
     int64_t since_ms;
     char by[NAME_SIZE];
+};
+
 /* What is spoken for on each node. */
 struct usage {
     uint64_t mib[NODES_MAX + 1];

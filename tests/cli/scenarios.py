@@ -25,7 +25,7 @@ NORMAL = [
     (re.compile(r"\b(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\b"), "TIME"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
     (re.compile(r"\b(\d+ min )?\d+(\.\d)? s\b"), "T s"),
-    (re.compile(r"(operation |ops wait |ops cancel |index |job )\d+"), r"\1N"),
+    (re.compile(r"(operation |ops wait |ops cancel |index |job |rule |rule remove )\d+"), r"\1N"),
     (re.compile(r'("(id|parent|operation|op)": )"\d+"'), r'\1"N"'),
     (re.compile(r'("(index|term)": )\d+'), r"\1N"),
     (re.compile(r"^\d+ {2,}", re.M), "N  "),
