@@ -301,6 +301,17 @@ static void own_message(struct shell *sh, uint32_t from, const void *data, size_
     rd_init(&r, data, len);
     type = rd_u8(&r);
     format = rd_u8(&r);
+    if (!r.bad && format > SHELL_MESSAGE_FORMAT) {
+        if (!sh->newer_said) {
+            shell_log(
+                sh, LOG_L_ERROR,
+                "alarm: node %u runs a newer clusterd, whose messages this one cannot read: install that "
+                "version here",
+                from);
+        }
+        sh->newer_said = true;
+        return;
+    }
     if (!r.bad && format == SHELL_MESSAGE_FORMAT && type == SHELL_PROPOSE) {
         uint32_t to = rd_u32(&r);
         size_t n;

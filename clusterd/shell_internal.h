@@ -151,6 +151,7 @@ struct shell {
     unsigned outs;
     uint64_t out_ms;
     uint64_t dropped; /* messages that made no sense */
+    bool newer_said;  /* a message of a newer format was heard (A13) */
 
     /* The coordinator's. */
     bool dirty;         /* something changed since the last decision */

@@ -67,7 +67,7 @@ int history_open(struct history *h, const char *dir, char note[PATH_MAX], struct
         return err_set(err, RC_NO_MEMORY, "out of memory");
     }
     rc = open_file(h, err);
-    if (rc == RC_CORRUPT || rc == RC_REFUSED) {
+    if (rc == RC_CORRUPT) { /* a newer one is refused: it is whole (A13) */
         rc = history_renew(h, note, err);
     }
     return rc;

@@ -75,7 +75,9 @@ static int read_slots(struct mark *m, struct err *err)
         int rc = decode(block + i * MARK_BLOCK, &seq, &v);
 
         if (rc == RC_REFUSED) {
-            return err_set(err, RC_REFUSED, "'%s' has a newer format than this clusterd knows", m->path);
+            err_set(err, RC_REFUSED, "'%s' has a newer format than this clusterd knows", m->path);
+            err_hint(err, "a newer clusterd wrote it: install that version again");
+            return RC_REFUSED;
         }
         if (rc == 1 && (!good || seq > m->seq)) {
             good = 1;

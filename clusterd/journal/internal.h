@@ -63,6 +63,7 @@ enum { HELLO_SEARCHING = 1, HELLO_WILLING = 2, HELLO_LOST = 4 };
 
 struct jmsg {
     enum jmsg_type type;
+    bool newer; /* A13: a newer version wrote it, or an entry in it; it cannot be read here */
     struct journal_uuid cluster;
     uint32_t from, to;                   /* to 0: everybody */
     uint64_t incarnation, session, term; /* the sender's */
@@ -247,7 +248,8 @@ struct journal {
     uint64_t snapshot_asked, bytes_since; /* TAKE_SNAPSHOT was said at; payload bytes since the snapshot */
     uint64_t waiting_bytes;               /* payload of what the coordinator has not committed yet */
 
-    uint64_t dropped_garbage, dropped_foreign, dropped_old;
+    uint64_t dropped_garbage, dropped_foreign, dropped_old, dropped_newer;
+    uint32_t newer; /* node that speaks a newer format than this build knows (A13); 0: none was heard */
 
     struct journal_entry *scratch; /* owned: the entries of one APPEND */
     size_t cap_scratch;

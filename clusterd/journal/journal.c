@@ -352,6 +352,20 @@ static bool foreign(struct journal *j, const struct jmsg *m)
     return true;
 }
 
+/* A13: no garbage. What it says cannot be understood here, so nothing is done about it but to say so. */
+static void newer(struct journal *j, uint32_t from)
+{
+    j->dropped_newer++;
+    if (j->newer == 0) {
+        journal_say(
+            j, JOURNAL_ALARM,
+            "node %u runs a newer clusterd, whose messages this one cannot read (it knows format %d): "
+            "install that version here",
+            (unsigned)from, JOURNAL_FORMAT);
+    }
+    j->newer = from;
+}
+
 static void on_message_empty(struct journal *j, const struct jmsg *m)
 {
     if (m->type == JMSG_HELLO) {
@@ -419,7 +433,11 @@ static void on_message(struct journal *j, const struct journal_event *event)
         return; /* our own, of this session or an earlier one; or we cannot answer yet */
     }
     if (!jmsg_parse(&m, event->message.data, event->message.len) || m.from != event->message.from) {
-        j->dropped_garbage++;
+        if (m.newer) {
+            newer(j, event->message.from);
+        } else {
+            j->dropped_garbage++;
+        }
         return;
     }
     if (foreign(j, &m)) {

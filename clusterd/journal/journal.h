@@ -410,8 +410,8 @@ struct journal_status {
     size_t n_peers;
     /* The members; of an empty journal the configured nodes, which have no vote yet. */
     struct journal_peer_status peers[JOURNAL_NODES_MAX];
-    uint64_t dropped_garbage, dropped_foreign,
-        dropped_old; /* messages: unreadable, of another cluster, old term */
+    uint64_t dropped_garbage, dropped_foreign, dropped_old,
+        dropped_newer; /* messages: unreadable, of another cluster, old term, newer format */
     /* Why there is no open term ("2 of 3 votes needed, have 1: nodes 2, 3 missing"), else empty. */
     char why[JOURNAL_TEXT_MAX];
     /* The alarm that stopped us, else empty. */

@@ -31,8 +31,12 @@ static void put_hash(struct buf *b, struct hash h)
 
 static void get_head(struct rd *r, struct jmsg *m)
 {
+    uint8_t format;
+
     m->type = rd_u8(r);
-    if (rd_u8(r) != JOURNAL_FORMAT) {
+    format = rd_u8(r);
+    m->newer = !r->bad && format > JOURNAL_FORMAT;
+    if (format != JOURNAL_FORMAT) {
         r->bad = true;
     }
     m->from = rd_u32(r);
@@ -131,6 +135,7 @@ static void get_append(struct rd *r, struct jmsg *m)
         struct journal_entry e;
 
         jmsg_entry(r, &e);
+        m->newer = m->newer || (!r->bad && e.format > JOURNAL_FORMAT);
         if (r->bad || e.term < term || !entry_ok(&e, m->term)) {
             r->bad = true;
         }

@@ -134,6 +134,12 @@ static void status_why(const struct journal *j, struct journal_status *s)
         why = j->stopped;
     } else if (j->role == JOURNAL_WAITING) {
         why = "waiting for the store";
+    } else if (j->newer != 0) {
+        (void)snprintf(
+            s->why, sizeof s->why,
+            "node %u runs a newer clusterd, whose messages this one cannot read: install that version here",
+            (unsigned)j->newer);
+        return;
     } else if (j->role == JOURNAL_EMPTY && j->lost) {
         why = "this node's journal was set aside: it waits to be taken in by the others";
     } else if (j->role == JOURNAL_EMPTY && other_configuration(j)) {
@@ -184,6 +190,7 @@ void journal_status(const struct journal *j, struct journal_status *s)
     s->dropped_garbage = j->dropped_garbage;
     s->dropped_foreign = j->dropped_foreign;
     s->dropped_old = j->dropped_old;
+    s->dropped_newer = j->dropped_newer;
     memcpy(s->stopped, j->stopped, sizeof s->stopped);
     if (!s->open) {
         status_why(j, s);

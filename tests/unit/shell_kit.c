@@ -142,9 +142,10 @@ static void kit_log(void *ctx, enum log_level level, const char *text)
     }
 }
 
-void kit_start(struct kit *k)
+int kit_start_as(struct kit *k, unsigned level, struct journal_load *load, struct err *err)
 {
     struct shell_config c = {.self = 1,
+                             .feature_level = level,
                              .name = "node1",
                              .cluster = "c",
                              .boot = "b",
@@ -168,21 +169,34 @@ void kit_start(struct kit *k)
                       .run = {k, kit_run, kit_cancel, kit_orphans},
                       .clock = {k, kit_now_ms, kit_wall_ms, kit_random},
                       .client = {k, kit_answer, kit_log}};
-    struct journal_load load;
+    struct journal_load nothing;
 
     memset(k, 0, sizeof *k);
     k->now = 1000;
-    kit_load(k, &load, NULL);
-    k->sh = shell_new(&c, &p, &load, NULL);
+    kit_load(k, &nothing, NULL);
+    k->sh = shell_new(&c, &p, load != NULL ? load : &nothing, err);
     if (k->sh == NULL) {
-        abort();
+        return err != NULL ? err->rc : RC_FAILED;
     }
     shell_view(k->sh, 1, 1, true, 1);
+    return 0;
+}
+
+void kit_start(struct kit *k)
+{
+    if (kit_start_as(k, 0, NULL, NULL) != 0) {
+        abort();
+    }
 }
 
 void kit_open(struct kit *k)
 {
     kit_start(k);
+    kit_settle(k);
+}
+
+void kit_settle(struct kit *k)
+{
     kit_pass(k, 1500);
     kit_end(k, kit_find(k, "inventory"), 0, "libvirt: ok\nend 0\n");
     kit_pass(k, 100);

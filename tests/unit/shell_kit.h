@@ -35,6 +35,10 @@ struct kit {
  * runs here. */
 void kit_open(struct kit *k);
 void kit_start(struct kit *k); /* only starts it */
+/* The same as a build that knows this feature level (0: this one's), from what is stored (taken over; NULL:
+ * nothing is). 0, or shell_new's error. */
+int kit_start_as(struct kit *k, unsigned level, struct journal_load *load, struct err *err);
+void kit_settle(struct kit *k); /* what kit_open does after the start */
 void kit_close(struct kit *k);
 /* Time passes; what was sent is delivered. */
 void kit_pass(struct kit *k, unsigned ms);

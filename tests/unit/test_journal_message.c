@@ -139,7 +139,7 @@ static void what_is_cut_short_or_too_long_or_of_another_format_is_dropped(void *
         }
         buf_u8(&b, 0); /* something behind its end */
         refused(&k, b.data, b.len);
-        b.data[1] = JOURNAL_FORMAT + 1;
+        b.data[1] = JOURNAL_FORMAT - 1;
         refused(&k, b.data, b.len - 1);
         b.data[1] = JOURNAL_FORMAT;
         b.data[0] = JMSG_RECALL + 1;
@@ -147,6 +147,35 @@ static void what_is_cut_short_or_too_long_or_of_another_format_is_dropped(void *
     }
     assert_int_equal(k.n_sent, 0);
     assert_int_equal(k.j->promise.term, 0);
+    buf_fini(&b);
+    kit_end(&k);
+}
+
+/* A13: refused and said, once; not taken for garbage. */
+static void a13_what_a_newer_version_wrote_is_no_garbage(void **unused)
+{
+    struct journal_event ev = {.type = JOURNAL_EV_MESSAGE};
+    struct journal_status status;
+    struct buf b = BUF_INIT;
+    struct kit k;
+
+    (void)unused;
+    kit_begin(&k, 1, 3);
+    for (int i = 0; i < 2; i++) {
+        buf_reset(&b);
+        sample(&k, i ? JMSG_APPEND : JMSG_HELLO, &b);
+        b.data[i ? b.len - 9 : 1] = JOURNAL_FORMAT + 1; /* of an entry; of the message */
+        ev.message.from = 2;
+        ev.message.data = b.data;
+        ev.message.len = b.len;
+        assert_int_equal(kit_step(&k, &ev), RC_OK);
+        assert_int_equal(k.j->dropped_newer, i + 1);
+        assert_int_equal(k.j->dropped_garbage, 0);
+        assert_int_equal(k.said[JOURNAL_ALARM], 1);
+        assert_int_equal(k.j->promise.term, 0);
+    }
+    journal_status(k.j, &status);
+    assert_non_null(strstr(status.why, "newer"));
     buf_fini(&b);
     kit_end(&k);
 }
@@ -226,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_type_survives_the_round_trip),
         cmocka_unit_test(what_is_cut_short_or_too_long_or_of_another_format_is_dropped),
+        cmocka_unit_test(a13_what_a_newer_version_wrote_is_no_garbage),
         cmocka_unit_test(fields_out_of_range_are_garbage),
         cmocka_unit_test(the_shells_messages_are_not_ours),
         cmocka_unit_test(a_message_never_exceeds_its_bound),

@@ -310,6 +310,84 @@ static void a_failed_fsync_sets_the_store_aside(void **state)
     kit_close(&k);
 }
 
+/* ------------------------------------------------------------------------------------------- feature level
+ */
+
+/* A13: the level rises by itself; commands of a later one are refused before anything is proposed. */
+static void the_level_rises_with_the_builds(void **state)
+{
+    struct kit k;
+    uint64_t index;
+
+    (void)state;
+    kit_open(&k);
+    assert_int_equal(shell_state(k.sh)->level, FEATURE_LEVEL);
+    assert_int_equal(kit_command(&k, EV_CMD_DISARM, "", NULL, NULL), 0);
+    kit_close(&k);
+    assert_int_equal(kit_start_as(&k, 1, NULL, NULL), 0);
+    kit_settle(&k);
+    index = shell_state(k.sh)->index;
+    assert_int_equal(shell_state(k.sh)->level, 1);
+    assert_int_equal(kit_command(&k, EV_CMD_DISARM, "", NULL, NULL), RC_REFUSED);
+    assert_non_null(strstr(k.answer_err.msg, "needs feature level 2"));
+    assert_int_equal(shell_state(k.sh)->index, index); /* no older node has to read it */
+    kit_close(&k);
+}
+
+/* A13: a build that knows less than the cluster has stops, says so, and touches nothing. */
+static void an_older_build_stops_at_a_newer_entry(void **state)
+{
+    struct event e;
+    struct kit k;
+    uint64_t index;
+
+    (void)state;
+    assert_int_equal(kit_start_as(&k, 1, NULL, NULL), 0);
+    kit_settle(&k);
+    event_init(&e, EV_LEVEL);
+    e.origin = 1;
+    e.num = 2;
+    assert_int_equal(journal_propose(k.sh, &e, &index), 0);
+    kit_pass(&k, 100);
+    assert_true(shell_may_exit(k.sh));
+    assert_true(shell_outdated(k.sh));
+    assert_int_equal(shell_state(k.sh)->level, 1);
+    assert_int_equal(shell_state(k.sh)->index, index - 1);
+    assert_int_equal(k.set_asides, 0);
+    kit_close(&k);
+}
+
+/* The same at its start: what is stored is a snapshot of a later level, or has an entry of a newer format. */
+static void an_older_build_does_not_start_on_a_newer_store(void **state)
+{
+    (void)state;
+    for (int newer_entry = 0; newer_entry < 2; newer_entry++) {
+        struct state *st = state_new("c");
+        struct journal_load l = {.cluster = {12, 0}, .incarnation = 11, .promise = {.term = 1}, .commit = 1};
+        struct err err = ERR_INIT;
+        struct buf b = BUF_INIT;
+        struct kit k;
+
+        st->level = FEATURE_LEVEL;
+        state_encode(st, &b);
+        state_free(st);
+        l.snapshot = (struct journal_snapshot){.index = 1, .term = 1, .size = b.len, .members = {.n = 1}};
+        l.snapshot.members.v[0] = (struct journal_member){1, 11, 1, JOURNAL_NODE};
+        l.prev.index = l.prev.term = 1;
+        l.mark = (struct journal_mark){.incarnation = 11, .cluster = l.cluster, .term = 1, .index = 1};
+        l.fresh.incarnation = l.fresh.cluster.lo = 13;
+        l.blob = b.data; /* owned from here on */
+        if (newer_entry) {
+            l.entries = calloc(1, sizeof *l.entries);
+            l.entries[0] = (struct journal_entry){.term = 1, .index = 2, .format = JOURNAL_FORMAT + 1};
+            l.n_entries = 1;
+        }
+        assert_int_equal(kit_start_as(&k, newer_entry ? 0 : 1, &l, &err), RC_REFUSED);
+        assert_non_null(strstr(err.hint, "newer version"));
+        assert_int_equal(k.set_asides, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +403,9 @@ int main(void)
         cmocka_unit_test(without_a_journal_its_vms_end_as_well),
         cmocka_unit_test(leaving_says_so_only_when_nothing_runs_here),
         cmocka_unit_test(a_failed_fsync_sets_the_store_aside),
+        cmocka_unit_test(the_level_rises_with_the_builds),
+        cmocka_unit_test(an_older_build_stops_at_a_newer_entry),
+        cmocka_unit_test(an_older_build_does_not_start_on_a_newer_store),
     };
 
     return cmocka_run_group_tests_name("shell", tests, NULL, NULL);
