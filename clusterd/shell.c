@@ -145,6 +145,7 @@ void shell_settle(struct shell *sh)
             journal_feed(sh, &tick, NULL);
         }
         journal_drain(sh);
+        digest_consider(sh);
         jobs_start(sh);
         jobs_cancel(sh);
         inventory_consider(sh);
@@ -176,6 +177,7 @@ uint64_t shell_next_ms(const struct shell *sh)
     next = least(next, deadlines_next_ms(sh));
     next = least(next, inventory_next_ms(sh));
     next = least(next, quorum_next_ms(sh));
+    next = least(next, digest_next_ms(sh));
     next = least(next, sh->trim_ms);
     if (sh->leaving && !sh->may_exit) {
         next = least(next, sh->leave_ms);
@@ -331,6 +333,10 @@ static void own_message(struct shell *sh, uint32_t from, const void *data, size_
             progress_note(sh, op, millionths / 1e6, false);
             return;
         }
+    } else if (!r.bad && format == SHELL_MESSAGE_FORMAT && type == SHELL_DIGEST) {
+        if (digest_message(sh, from, &r)) {
+            return;
+        }
     }
     sh->dropped++;
 }
@@ -425,6 +431,11 @@ static int command(struct shell *sh, uint64_t request, struct event *e, struct e
         err_set(err, RC_NO_QUORUM, "no quorum: %s", why);
         err_hint(err, "see `clusterctl quorum`");
         return RC_NO_QUORUM;
+    }
+    if (sh->digest.disputed) {
+        err_set(err, RC_REFUSED, "%s", sh->digest.why);
+        err_hint(err, "restart clusterd on the node that is wrong (systemctl restart clusterd)");
+        return RC_REFUSED;
     }
     if (event_level(e->kind) > sh->st->level) {
         /* A13: here, not when it is applied: an older node could not even read it. */
@@ -533,6 +544,11 @@ bool shell_quorate(const struct shell *sh, char *why, size_t size)
         free(status);
     }
     return false;
+}
+
+const char *shell_alarm(const struct shell *sh)
+{
+    return sh->digest.why;
 }
 
 double shell_progress(const struct shell *sh, uint64_t op)

@@ -78,6 +78,9 @@ const struct journal *shell_journal(const struct shell *sh);
 void shell_world(const struct shell *sh, struct world *w);
 /* True while commands can be taken here: an open term that was heard lately. why says what is missing. */
 bool shell_quorate(const struct shell *sh, char *why, size_t size);
+/* What an operator must look at, though the cluster may be quorate: the states of the nodes differ (A14).
+ * Empty: nothing. */
+const char *shell_alarm(const struct shell *sh);
 /* Progress of an operation, 0 to 1; negative when unknown. */
 double shell_progress(const struct shell *sh, uint64_t op);
 

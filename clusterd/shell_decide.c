@@ -34,7 +34,7 @@ bool decide(struct shell *sh)
     bool some = false;
 
     if (!shell_leads(sh) || !shell_current(sh) || !sh->dirty || sh->applied < sh->decided ||
-        sh->now < sh->decide_ms) {
+        sh->now < sh->decide_ms || sh->digest.disputed) {
         return false;
     }
     sh->dirty = false;
@@ -137,7 +137,7 @@ bool deadlines_propose(struct shell *sh)
 {
     bool some = false;
 
-    if (!shell_leads(sh)) {
+    if (!shell_leads(sh) || sh->digest.disputed) {
         return false;
     }
     if (sh->watched_term != sh->term || sh->watched_index != sh->applied) {
@@ -171,7 +171,7 @@ uint64_t deadlines_next_ms(const struct shell *sh)
 {
     uint64_t next = NEVER;
 
-    if (!shell_leads(sh)) {
+    if (!shell_leads(sh) || sh->digest.disputed) {
         return NEVER;
     }
     for (unsigned i = 0; i < sh->watches; i++) {

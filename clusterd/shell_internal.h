@@ -4,8 +4,8 @@
  *
  * Who owns what: shell.c the entry points and the loop; shell_journal.c the journal's actions, applying and
  * snapshots; shell_propose.c this node's proposals, and what the coordinator takes; shell_decide.c decisions
- * and deadlines; shell_members.c who belongs to the cluster; shell_jobs.c programs that run for a job;
- * shell_inventory.c C3; shell_quorum.c S2.
+ * and deadlines; shell_members.c who belongs to the cluster; shell_digest.c A14; shell_jobs.c programs that
+ * run for a job; shell_inventory.c C3; shell_quorum.c S2.
  */
 #ifndef CLUSTERD_SHELL_INTERNAL_H
 #define CLUSTERD_SHELL_INTERNAL_H
@@ -20,6 +20,7 @@
 enum shell_message_type {
     SHELL_PROPOSE = 64, /* u8 format, u32 to (the coordinator), blob event */
     SHELL_PROGRESS,     /* u8 format, u64 op, u32 millionths */
+    SHELL_DIGEST,       /* u8 format, u64 term, u64 index, hash of the state after that entry (A14) */
 };
 #define SHELL_MESSAGE_FORMAT 1
 
@@ -105,6 +106,12 @@ struct watched { /* a deadline that the state waits for (W2: measured from its f
     uint64_t due_ms;
 };
 
+struct digest_report { /* A14: the state of a node after this entry */
+    uint64_t term, index;
+    struct hash digest;
+};
+#define DIGESTS_KEPT 4
+
 struct shell {
     struct shell_config cfg;
     struct ports p;
@@ -185,6 +192,16 @@ struct shell {
         struct state *known; /* owned; what was known before the state went back to an older one, else NULL */
     } quorum;
 
+    /* A14. */
+    struct {
+        struct digest_report report[NODES_MAX + 1][DIGESTS_KEPT];
+        unsigned next[NODES_MAX + 1];
+        bool odd;      /* a majority holds another state: this node begins anew */
+        bool disputed; /* nobody knows who is right: nothing is decided or started */
+        uint64_t again_ms;
+        char why[JOURNAL_TEXT_MAX]; /* for people; empty while all agree */
+    } digest;
+
     struct {
         uint64_t op, ms;
         double fraction;
@@ -220,6 +237,8 @@ void journal_drain(struct shell *sh);
 void journal_fini(struct shell *sh);
 int journal_start(struct shell *sh, struct journal_load *load, struct err *err);
 void journal_reload(struct shell *sh);
+/* A14: what this node holds is wrong: it is set aside, and the state comes from the others (A10). */
+void journal_begin_anew(struct shell *sh, const char *why);
 /* Proposes an event: RC_BUSY and the like when the journal cannot take it now. *index: where it would stand.
  */
 int journal_propose(struct shell *sh, const struct event *e, uint64_t *index);
@@ -278,6 +297,14 @@ void inventory_done(struct shell *sh, const struct run_result *res);
 void inventory_ask(struct shell *sh, bool at_once);
 void inventory_start(struct shell *sh);
 uint64_t inventory_next_ms(const struct shell *sh);
+
+/* shell_digest.c */
+void digest_applied(struct shell *sh, const struct event *e);
+/* False when it makes no sense. */
+bool digest_message(struct shell *sh, uint32_t from, struct rd *r);
+void digest_forget(struct shell *sh); /* this node's state is another one now */
+void digest_consider(struct shell *sh);
+uint64_t digest_next_ms(const struct shell *sh);
 
 /* shell_quorum.c */
 void quorum_consider(struct shell *sh);

@@ -316,7 +316,7 @@ static void refuse_job(struct shell *sh, const struct job *job)
 void jobs_start(struct shell *sh)
 {
     if (!shell_current(sh) || (shell_self(sh) == NULL && !MUTANT(effects_replayed)) || sh->leaving ||
-        quorum_ending(sh)) {
+        quorum_ending(sh) || sh->digest.disputed) {
         return;
     }
     for (unsigned i = 0; i < sh->st->jobs && !sh->failed; i++) {

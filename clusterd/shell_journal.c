@@ -100,6 +100,7 @@ static void apply_event(struct shell *sh, const struct event *e, const struct jo
     }
     decide_applied(sh, e, &a);
     propose_applied(sh, e, &a);
+    digest_applied(sh, e);
 }
 
 /* A13: what a node must know that meets this entry. */
@@ -171,6 +172,7 @@ static bool state_renew(struct shell *sh, struct state *fresh)
     }
     quorum_keep(sh, sh->st, fresh);
     sh->st = fresh;
+    digest_forget(sh);
     sh->rebuild = false;
     sh->dirty = true;
     return true;
@@ -402,6 +404,16 @@ static void set_aside(struct shell *sh, const char *why)
     }
     sh->rebuild = true;
     sh->reload_ms = sh->now;
+}
+
+void journal_begin_anew(struct shell *sh, const char *why)
+{
+    struct journal_event resign = {.type = JOURNAL_EV_RESIGN};
+
+    if (journal_is_coordinator(sh->j)) {
+        journal_feed(sh, &resign, NULL); /* the others need not wait for it to fall silent */
+    }
+    set_aside(sh, why);
 }
 
 /* ------------------------------------------------------------------------------------------------- actions

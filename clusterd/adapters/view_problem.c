@@ -220,6 +220,10 @@ struct json_object *view_problems(const struct view *v)
     } else if (v->s->startup && incomplete(v->s)) {
         problem(list, v->s->cluster, NULL, "the cluster has just started: absent nodes get time to come");
     }
+    if (v->shell != NULL && shell_alarm(v->shell)[0] != '\0') {
+        problem(list, v->s->cluster, "restart clusterd on the node that is wrong", "%s",
+                shell_alarm(v->shell));
+    }
     disarmed_problem(v, list);
     level_problem(v, list);
     node_problems(v, list);

@@ -183,6 +183,12 @@ bool shell_quorate(const struct shell *sh, char *why, size_t size)
     return double_quorate;
 }
 
+const char *shell_alarm(const struct shell *sh)
+{
+    (void)sh;
+    return "";
+}
+
 double shell_progress(const struct shell *sh, uint64_t op)
 {
     (void)sh;

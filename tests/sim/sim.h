@@ -75,6 +75,7 @@
     X(write_failed)                                                                                          \
     X(fsync_failed)                                                                                          \
     X(slow_fsyncs)                                                                                           \
+    X(state_flips)                                                                                           \
     X(set_asides)                                                                                            \
     X(corosync_deaths)                                                                                       \
     X(clock_jumps)                                                                                           \
@@ -133,9 +134,9 @@ enum item_type {
     ITEM_FAULT,
     ITEM_OPERATOR,
     ITEM_UPGRADE, /* a host's older build is replaced, its daemon begins anew (A13) */
-    ITEM_HEAL,  /* a partition ends; a: its number */
-    ITEM_STORM, /* its next blow; a: its number as a partition, b: blows left */
-    ITEM_LOOK,  /* checks that need time */
+    ITEM_HEAL,    /* a partition ends; a: its number */
+    ITEM_STORM,   /* its next blow; a: its number as a partition, b: blows left */
+    ITEM_LOOK,    /* checks that need time */
 };
 
 struct item {
@@ -388,6 +389,7 @@ struct sim {
     uint64_t chaos_us; /* how long the faults last */
     uint64_t fault_mean_us, operator_mean_us;
     unsigned agent_fault_permille, guest_end_permille, crash_weight;
+    bool flipped;      /* A14: a field of one node's state was changed behind its back */
     bool mixed_builds; /* A13: some hosts begin with an older one */
     bool early_faults, migration_apart, store_lost, lying_bmcs;
     uint32_t snapshot_entries;
@@ -538,6 +540,8 @@ void check_started(int vm, int host);
 void check_resumed(int vm, int host);
 void check_look(void);
 void check_row(const struct history_row *row); /* counts what the core was asked */
+/* A14: all who are there hold one state again. */
+bool check_same_state(char *why, size_t size);
 /* L1, L2. */
 bool check_converged(char *why, size_t size);
 /* Prints what the coordinators think of it. */

@@ -221,14 +221,37 @@ static void corosync_dies(struct host *h)
     at(sim.now + between(100 * MS, 6 * SECOND), ITEM_COROSYNC, h->id, h->powers, 0);
 }
 
+/* A14: once, and only while a majority without it keeps its journals. */
+static void state_flips(struct host *h)
+{
+    struct state *st = h->sh != NULL && !h->inside ? h->sh->st : NULL;
+
+    if (sim.n < 3 || sim.store_lost || st == NULL || st->vms == 0 || st->node[h->id + 1].id == 0) {
+        return;
+    }
+    sim.store_lost = sim.flipped = true;
+    sim.stats.state_flips++;
+    trace("%s: a field of its state flips", h->name);
+    switch (draw(3)) {
+    case 0:
+        st->node[h->id + 1].memory_mib ^= 1;
+        break;
+    case 1:
+        st->opt.history_max_days ^= 2;
+        break;
+    default:
+        st->vm[draw(st->vms)]->restarts ^= 1;
+    }
+}
+
 static const struct {
     unsigned weight;
     void (*happens)(struct host *h);
-} faults[] = {
-    {16, host_dies},  {14, daemon_dies},  {2, blackout},       {10, host_freezes},   {10, daemon_freezes},
-    {14, partition},  {3, storm},         {3, quorum_differs}, {4, bmc_unreachable}, {6, bmc_lies},
-    {4, disk_full},   {5, disk_slow},     {1, fsync_fails},    {8, libvirt_restart}, {9, guest_end},
-    {2, clock_jumps}, {3, corosync_dies}, {4, leave}};
+} faults[] = {{16, host_dies},      {14, daemon_dies},    {2, blackout},   {10, host_freezes},
+              {10, daemon_freezes}, {14, partition},      {3, storm},      {3, quorum_differs},
+              {4, bmc_unreachable}, {6, bmc_lies},        {4, disk_full},  {5, disk_slow},
+              {1, fsync_fails},     {8, libvirt_restart}, {9, guest_end},  {2, clock_jumps},
+              {3, corosync_dies},   {4, leave},           {3, state_flips}};
 #define KINDS (sizeof faults / sizeof faults[0])
 
 static void fault(void)

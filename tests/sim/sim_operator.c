@@ -237,12 +237,18 @@ static void op_node(struct event *e)
 static void tidy(struct host *h)
 {
     const struct state *st = shell_state(h->sh);
+    char why[128];
     struct event e;
 
     if (st->disarm.index != 0) {
         event_init(&e, EV_CMD_ARM);
         ask(h, ++sim.request, &e);
         return;
+    }
+    if (!check_same_state(why, sizeof why)) { /* entries go on, so that they compare what they hold */
+        event_init(&e, EV_CMD_OPTION_SET);
+        event_put(&e, "starts_per_node", "4");
+        ask(h, ++sim.request, &e);
     }
     for (int i = 0; i < sim.n; i++) {
         const struct node *n = state_node(st, (uint32_t)i + 1);
@@ -289,7 +295,7 @@ void drive_operator(void)
     if (sim.phase == PHASE_SETUP) {
         setup();
     } else if (h != NULL && sim.phase == PHASE_LIVENESS) {
-        if (chance(20)) {
+        if (chance(sim.flipped ? 300 : 20)) {
             tidy(h);
         }
     } else if (h != NULL && kept(STREAM_COMMAND, number)) {

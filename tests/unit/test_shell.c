@@ -357,26 +357,38 @@ static void an_older_build_stops_at_a_newer_entry(void **state)
     kit_close(&k);
 }
 
+/* What a node has stored that belongs to a cluster of n: a snapshot of a state of this level after entry 1.
+ */
+static struct journal_load stored(unsigned n, unsigned level)
+{
+    struct journal_load l = {.cluster = {12, 0}, .incarnation = 11, .promise = {.term = 1}};
+    struct state *st = state_new("c");
+    struct buf b = BUF_INIT;
+
+    st->level = level;
+    st->index = st->term = 1;
+    state_encode(st, &b);
+    state_free(st);
+    l.snapshot = (struct journal_snapshot){.index = 1, .term = 1, .size = b.len, .members = {.n = n}};
+    for (unsigned i = 0; i < n; i++) {
+        l.snapshot.members.v[i] = (struct journal_member){i + 1, 11 + i, 1, JOURNAL_NODE};
+    }
+    l.prev.index = l.prev.term = 1;
+    l.mark = (struct journal_mark){.incarnation = 11, .cluster = l.cluster, .term = 1, .index = 1};
+    l.fresh.incarnation = l.fresh.cluster.lo = 99;
+    l.blob = b.data; /* owned by it */
+    return l;
+}
+
 /* The same at its start: what is stored is a snapshot of a later level, or has an entry of a newer format. */
 static void an_older_build_does_not_start_on_a_newer_store(void **state)
 {
     (void)state;
     for (int newer_entry = 0; newer_entry < 2; newer_entry++) {
-        struct state *st = state_new("c");
-        struct journal_load l = {.cluster = {12, 0}, .incarnation = 11, .promise = {.term = 1}, .commit = 1};
+        struct journal_load l = stored(1, FEATURE_LEVEL);
         struct err err = ERR_INIT;
-        struct buf b = BUF_INIT;
         struct kit k;
 
-        st->level = FEATURE_LEVEL;
-        state_encode(st, &b);
-        state_free(st);
-        l.snapshot = (struct journal_snapshot){.index = 1, .term = 1, .size = b.len, .members = {.n = 1}};
-        l.snapshot.members.v[0] = (struct journal_member){1, 11, 1, JOURNAL_NODE};
-        l.prev.index = l.prev.term = 1;
-        l.mark = (struct journal_mark){.incarnation = 11, .cluster = l.cluster, .term = 1, .index = 1};
-        l.fresh.incarnation = l.fresh.cluster.lo = 13;
-        l.blob = b.data; /* owned from here on */
         if (newer_entry) {
             l.entries = calloc(1, sizeof *l.entries);
             l.entries[0] = (struct journal_entry){.term = 1, .index = 2, .format = JOURNAL_FORMAT + 1};
@@ -386,6 +398,73 @@ static void an_older_build_does_not_start_on_a_newer_store(void **state)
         assert_non_null(strstr(err.hint, "newer version"));
         assert_int_equal(k.set_asides, 0);
     }
+}
+
+/* --------------------------------------------------------------------------------------------- digests (A14)
+ */
+
+/* Node `from` says that its state after entry 1 is ours, or another one. */
+static void tell_digest(struct kit *k, uint32_t from, bool other)
+{
+    struct hash digest = state_digest(shell_state(k->sh));
+    struct buf b = BUF_INIT;
+
+    buf_u8(&b, SHELL_DIGEST);
+    buf_u8(&b, SHELL_MESSAGE_FORMAT);
+    buf_u64(&b, 1);
+    buf_u64(&b, 1);
+    buf_u64(&b, digest.lo + other);
+    buf_u64(&b, digest.hi);
+    shell_message(k->sh, from, b.data, b.len);
+    buf_fini(&b);
+}
+
+static void digests_begin(struct kit *k, unsigned n)
+{
+    struct journal_load l = stored(n, FEATURE_LEVEL);
+    struct event up;
+
+    assert_int_equal(kit_start_as(k, 0, &l, NULL), 0);
+    shell_view(k->sh, (UINT64_C(1) << n) - 1, (UINT64_C(1) << n) - 1, true, 2);
+    event_init(&up, EV_NODE_UP); /* one of the entries at which all say what they hold */
+    digest_applied(k->sh, &up);
+}
+
+static void the_odd_one_of_three_begins_anew(void **state)
+{
+    struct kit k;
+
+    (void)state;
+    digests_begin(&k, 3);
+    tell_digest(&k, 2, false);
+    tell_digest(&k, 3, true); /* the third is odd: we go on, and say so */
+    assert_int_equal(k.set_asides, 0);
+    assert_non_null(strstr(shell_alarm(k.sh), "node 3"));
+    kit_close(&k);
+    digests_begin(&k, 3);
+    tell_digest(&k, 2, true);
+    assert_int_equal(k.set_asides, 0); /* one against one: the third will tell */
+    assert_false(k.sh->digest.disputed);
+    tell_digest(&k, 3, true);
+    assert_int_equal(k.set_asides, 1); /* we are */
+    assert_non_null(strstr(shell_alarm(k.sh), "majority"));
+    assert_false(shell_may_exit(k.sh));
+    kit_close(&k);
+}
+
+static void without_a_majority_nothing_is_decided(void **state)
+{
+    struct kit k;
+
+    (void)state;
+    digests_begin(&k, 2);
+    tell_digest(&k, 2, true);
+    assert_int_equal(k.set_asides, 0);
+    assert_true(k.sh->digest.disputed);
+    assert_non_null(strstr(shell_alarm(k.sh), "nothing is decided"));
+    tell_digest(&k, 2, true);
+    assert_true(k.sh->digest.disputed);
+    kit_close(&k);
 }
 
 int main(void)
@@ -406,6 +485,8 @@ int main(void)
         cmocka_unit_test(the_level_rises_with_the_builds),
         cmocka_unit_test(an_older_build_stops_at_a_newer_entry),
         cmocka_unit_test(an_older_build_does_not_start_on_a_newer_store),
+        cmocka_unit_test(the_odd_one_of_three_begins_anew),
+        cmocka_unit_test(without_a_majority_nothing_is_decided),
     };
 
     return cmocka_run_group_tests_name("shell", tests, NULL, NULL);
