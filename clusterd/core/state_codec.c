@@ -351,7 +351,17 @@ static void c_head(struct codec *c, struct state *s)
     }
 }
 
-void state_encode(const struct state *s, struct buf *b)
+/* A digest needs the bytes only once: a state with its domain XMLs may be as long as 100 MB. */
+static void digest_piece(struct buf *b, struct hash *digest)
+{
+    if (digest != NULL) {
+        *digest = hash_bytes(*digest, b->data, b->len);
+        buf_reset(b);
+    }
+}
+
+/* Appends to b; with a digest b is only scratch space. */
+static void encode(const struct state *s, struct buf *b, struct hash *digest)
 {
     struct codec c = {b, NULL, s->level};
     struct state head = *s; /* the codec's functions take what they may write to */
@@ -361,6 +371,7 @@ void state_encode(const struct state *s, struct buf *b)
     buf_u32(b, s->vms);
     for (unsigned i = 0; i < s->vms; i++) {
         c_vm(&c, s->vm[i]);
+        digest_piece(b, digest);
     }
     buf_u32(b, s->volumes);
     for (unsigned i = 0; i < s->volumes; i++) {
@@ -378,16 +389,21 @@ void state_encode(const struct state *s, struct buf *b)
     for (unsigned i = 0; i < s->jobs; i++) {
         c_job(&c, &s->job[i]);
     }
-    if (c.level < 2) {
-        return;
-    }
-    buf_u32(b, s->rules);
-    for (unsigned i = 0; i < s->rules; i++) {
-        c_rule(&c, s->rule[i]);
-        for (unsigned k = 0; k < s->rule[i]->vms; k++) {
-            buf_str(b, s->rule[i]->vm[k]->name);
+    if (c.level >= 2) {
+        buf_u32(b, s->rules);
+        for (unsigned i = 0; i < s->rules; i++) {
+            c_rule(&c, s->rule[i]);
+            for (unsigned k = 0; k < s->rule[i]->vms; k++) {
+                buf_str(b, s->rule[i]->vm[k]->name);
+            }
         }
     }
+    digest_piece(b, digest);
+}
+
+void state_encode(const struct state *s, struct buf *b)
+{
+    encode(s, b, NULL);
 }
 
 static unsigned read_count(struct rd *r)
@@ -569,12 +585,10 @@ struct state *state_decode(const void *data, size_t len, struct err *err)
 
 struct hash state_digest(const struct state *s)
 {
-    const struct hash zero = {0, 0};
+    struct hash h = {0, 0};
     struct buf b = BUF_INIT;
-    struct hash h;
 
-    state_encode(s, &b);
-    h = hash_bytes(zero, b.data, b.len);
+    encode(s, &b, &h);
     buf_fini(&b);
     return h;
 }
