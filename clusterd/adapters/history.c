@@ -70,6 +70,9 @@ int history_open(struct history *h, const char *dir, char note[PATH_MAX], struct
     if (rc == RC_CORRUPT) { /* a newer one is refused: it is whole (A13) */
         rc = history_renew(h, note, err);
     }
+    if (rc) {
+        history_close(h);
+    }
     return rc;
 }
 

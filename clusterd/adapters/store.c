@@ -589,6 +589,9 @@ static int history_result(struct store *st, int rc, struct err *err)
     if (rc == RC_CORRUPT) {
         rc = history_renew(&st->history, text, err);
         st->history_open = rc == 0;
+        if (rc) {
+            history_close(&st->history);
+        }
         say(st, text);
     }
     if (rc) {

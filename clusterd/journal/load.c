@@ -85,7 +85,8 @@ static const char *check_stored(const struct journal *j, const struct journal_lo
     if (!journal_uuid_none(s->cluster) && (jvoters_votes(&s->snapshot.members) == 0)) {
         return "the stored journal has no members";
     }
-    if (journal_uuid_none(s->cluster) && (s->n_entries > 0 || s->snapshot.index > 0 || s->promise.term > 0)) {
+    if (journal_uuid_none(s->cluster) && (s->prev.index > 0 || s->n_entries > 0 || s->snapshot.index > 0 ||
+                                          s->promise.term > 0 || s->commit > 0)) {
         return "the stored journal belongs to no cluster, and has entries";
     }
     bad = journal_uuid_none(s->cluster) ? NULL : check_log(s);

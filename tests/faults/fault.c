@@ -46,6 +46,11 @@ void fault_clear(void)
     fault.stuck = false;
 }
 
+unsigned long fault_calls(void)
+{
+    return fault.nth - fault.left;
+}
+
 bool fault_fired(void)
 {
     return fault.fired;

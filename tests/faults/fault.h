@@ -31,6 +31,8 @@ void fault_off(void);
 void fault_pause(bool pause);
 /* What is sticky ends. */
 void fault_clear(void);
+/* How many calls of the kind there were before the nth, which was not reached. */
+unsigned long fault_calls(void);
 /* Whether the nth call was reached. */
 bool fault_fired(void);
 /* The host whose code runs now: what is sticky stays with it. */

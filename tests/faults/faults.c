@@ -9,9 +9,11 @@
  *   faults --all                                     every n to 2,000, then in strides of a fiftieth
  */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -345,28 +347,34 @@ static unsigned long next_of(unsigned long n)
     return n < EVERY ? n + 1 : n + n / 50;
 }
 
+/* All numbers up to the calls of a whole life. */
+static bool all_of(enum fault_kind kind, bool sticky, unsigned slice, unsigned slices, unsigned long *seen)
+{
+    unsigned long calls, lives = 0;
+    bool fired = false, good = try_one(kind, ULONG_MAX, false, &fired);
+
+    calls = fault_calls();
+    for (unsigned long n = 0; n < calls && good; n = next_of(n)) {
+        if ((*seen)++ % slices == slice) {
+            good = try_one(kind, n, sticky, &fired);
+            lives++;
+        }
+    }
+    (void)printf("%-14s%s %5lu lives, a whole one has %lu calls\n", fault_key(kind),
+                 sticky ? "and on" : "once  ", lives, calls);
+    (void)fflush(stdout);
+    return good;
+}
+
 static bool all(unsigned slice, unsigned slices)
 {
-    unsigned long done = 0, seen = 0;
+    unsigned long seen = 0;
     bool good = true;
 
     for (int kind = 0; kind < FAULT_KINDS && good; kind++) {
-        for (int sticky = 0; sticky < 2 && good; sticky++) {
-            unsigned long n = 0, begun = done;
-            bool fired = true;
-
-            for (; fired && good; n = next_of(n)) {
-                if (seen++ % slices == slice) {
-                    good = try_one((enum fault_kind)kind, n, sticky, &fired);
-                    done++;
-                }
-            }
-            (void)printf("%-14s%s: %lu lives, up to call %lu\n", fault_key((enum fault_kind)kind),
-                         sticky ? " sticky" : "       ", done - begun, n);
-            (void)fflush(stdout);
-        }
+        good = all_of((enum fault_kind)kind, false, slice, slices, &seen) &&
+               all_of((enum fault_kind)kind, true, slice, slices, &seen);
     }
-    (void)printf("%lu lives\n", done);
     return good;
 }
 
@@ -419,6 +427,9 @@ int main(int argc, char **argv)
     (void)snprintf(base, sizeof base, "%s/faults.XXXXXX",
                    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     fault_init();
+#ifndef __SANITIZE_ADDRESS__
+    (void)setrlimit(RLIMIT_AS, &(struct rlimit){1 << 30, 1 << 30}); /* what grows without end ends */
+#endif
     if (mkdtemp(base) == NULL) {
         perror(base);
         return 2;

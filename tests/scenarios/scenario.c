@@ -14,7 +14,7 @@
 #define WORDS_MAX 32
 
 struct rig {
-    FILE *corpus; /* with --corpus PREFIX: the events, as tests/fuzz/fuzz_core.c reads them */
+    FILE *corpus; /* with --corpus PREFIX: the events, as tests/fuzz/fuzz_events.c reads them */
     struct state *s;
     struct world w;
     uint64_t term, index, sessions;
@@ -769,7 +769,6 @@ int main(int argc, char **argv)
         if (r.corpus == NULL) {
             die("cannot write", text);
         }
-        fputc(1, r.corpus);
     }
     while (fgets(text, sizeof text, f) != NULL) {
         text[strcspn(text, "\n")] = '\0';
@@ -794,7 +793,6 @@ int main(int argc, char **argv)
         if (r.corpus == NULL) {
             die("cannot write", text);
         }
-        fputc(0, r.corpus);
         state_encode(r.s, &b);
         fwrite(b.data, 1, b.len, r.corpus);
         fclose(r.corpus);
