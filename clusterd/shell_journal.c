@@ -317,16 +317,27 @@ static void read_snapshot(struct shell *sh, uint64_t index, uint64_t offset, siz
 {
     struct journal_event ev = {.type = JOURNAL_EV_SNAPSHOT_DATA};
     uint8_t *piece = malloc(len ? len : 1);
+    int rc =
+        piece == NULL ? RC_NO_MEMORY : sh->p.store.snapshot_read(sh->p.store.ctx, index, offset, piece, len);
 
     ev.data.index = index;
     ev.data.offset = offset;
-    if (piece != NULL && sh->p.store.snapshot_read(sh->p.store.ctx, index, offset, piece, len) == 0) {
+    if (rc == 0) {
         ev.data.data = piece; /* owned by the event, todo_fini() */
         ev.data.len = len;
     } else {
         free(piece);
     }
     todo(sh, &ev);
+    if (rc == RC_CORRUPT) {
+        /* Nobody can be brought up to date with it. This node is still whole in memory, and may be needed for
+         * a majority: a new one takes its place; what else the disk has lost shows at the next start. */
+        shell_log(sh, LOG_L_ERROR,
+                  "alarm: the stored snapshot at %llu is damaged, and is taken anew: look at this "
+                  "host's disk",
+                  (unsigned long long)index);
+        take_snapshot(sh);
+    }
 }
 
 static void todo_fini(struct journal_event *ev)

@@ -20,6 +20,7 @@ struct store {
     struct rows_meta meta; /* as stored */
     uint64_t last;         /* index of the last stored entry; meta.prev_index when there is none */
     uint64_t snapshot;     /* index of the stored snapshot's blob; 0: none */
+    struct hash digest;    /* of that blob */
     struct mark mark;
     struct journal_mark mark_due; /* what the mark's file is to say soon */
     bool mark_waits;
@@ -96,6 +97,7 @@ static int load_blob(struct store *st, struct journal_load *out, struct err *err
     }
     (void)sqlite3_reset(s); /* SQLite's copy goes now */
     st->snapshot = out->snapshot.index;
+    st->digest = out->snapshot.digest;
     return 0;
 }
 
@@ -341,6 +343,7 @@ static int store_load(void *ctx, struct journal_load *out, struct err *err)
 struct change {
     struct rows_meta meta;
     uint64_t last, snapshot;
+    struct hash digest;
 };
 
 static int do_snapshot(struct store *st, struct change *c, const struct journal_snapshot *s,
@@ -360,6 +363,7 @@ static int do_snapshot(struct store *st, struct change *c, const struct journal_
         rows_snapshot_encode(s, &b);
         code = rows_record_put(&st->rows, "snapshot", &b);
         c->snapshot = s->index;
+        c->digest = s->digest;
     }
     buf_fini(&b);
     return code;
@@ -471,6 +475,7 @@ static int finish(struct store *st, const struct change *c, int code, bool *fsyn
     st->meta = c->meta;
     st->last = c->last;
     st->snapshot = c->snapshot;
+    st->digest = c->digest;
     /* Only a failed fsync matters here: what was committed is durable in the write-ahead log. */
     code = db_checkpoint(&st->rows.db);
     if (db_is_fsync(code)) {
@@ -485,7 +490,7 @@ static int begin(struct store *st, struct change *c, struct err *err)
     if (!st->rows.db.h) {
         return err_set(err, RC_IO, "the journal's store is closed");
     }
-    *c = (struct change){.meta = st->meta, .last = st->last, .snapshot = st->snapshot};
+    *c = (struct change){.meta = st->meta, .last = st->last, .snapshot = st->snapshot, .digest = st->digest};
     return 0;
 }
 
@@ -556,6 +561,31 @@ static int store_snapshot(void *ctx, const struct journal_snapshot *s, const uin
     return finish(st, &c, code, fsync_failed, err);
 }
 
+/* Is the blob still what was stored? Asked once for each reader, at its beginning: whoever got it would find
+ * out, and ask for it again for ever. */
+static int check_blob(struct store *st)
+{
+    const void *data = NULL;
+    size_t len = 0;
+    int code;
+    sqlite3_stmt *s = rows_get(&st->rows, SQL_BLOB_GET, &code);
+
+    if (!s) {
+        return code;
+    }
+    (void)sqlite3_bind_int64(s, 1, (int64_t)st->snapshot);
+    code = sqlite3_step(s);
+    if (code == SQLITE_ROW) {
+        code = rows_column_bytes(s, 0, &data, &len);
+    }
+    if (code == SQLITE_DONE ||
+        (code == SQLITE_OK && !hash_eq(hash_bytes((struct hash){0, 0}, data, len), st->digest))) {
+        code = SQLITE_CORRUPT;
+    }
+    (void)sqlite3_reset(s); /* SQLite's copy goes now */
+    return code;
+}
+
 static int store_snapshot_read(void *ctx, uint64_t index, uint64_t offset, void *out, size_t len)
 {
     struct store *st = ctx;
@@ -572,11 +602,16 @@ static int store_snapshot_read(void *ctx, uint64_t index, uint64_t offset, void 
         if (offset > size || len > size - offset) {
             code = SQLITE_RANGE;
         } else {
+            code = offset == 0 ? check_blob(st) : SQLITE_OK;
+        }
+        if (code == SQLITE_OK) {
             code = sqlite3_blob_read(b, out, (int)len, (int)offset);
         }
     }
     (void)sqlite3_blob_close(b);
-    return code == SQLITE_OK ? 0 : code == SQLITE_RANGE ? RC_USAGE : RC_IO;
+    return code == SQLITE_OK      ? 0
+           : code == SQLITE_RANGE ? RC_USAGE
+                                  : db_fail(&st->rows.db, code, "reading", NULL);
 }
 
 /* ---- history ---- */

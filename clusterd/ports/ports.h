@@ -46,7 +46,8 @@ struct store_port {
      * on the disk when it returns 0. Errors as for persist. */
     int (*snapshot)(void *ctx, const struct journal_snapshot *s, const uint8_t *blob, bool *fsync_failed,
                     struct err *err);
-    /* Copies len bytes at offset of the stored snapshot at `index`. RC_NOT_FOUND: that snapshot is not there. */
+    /* Copies len bytes at offset of the stored snapshot at `index`. RC_NOT_FOUND: that snapshot is not there;
+     * RC_CORRUPT: it is not what was stored: take a new one. */
     int (*snapshot_read)(void *ctx, uint64_t index, uint64_t offset, void *out, size_t len);
     /* Closes, opens again and reads everything back, at the start and after a failed write (A4). A store that
      * cannot be read is set aside and *out is that of a new one (A10); RC_IO or RC_REFUSED (a newer format):

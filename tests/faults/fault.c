@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 unsigned fault_host;
+bool fault_no_cache;
 
 static struct {
     bool on, paused, sticky, fired, stuck;
@@ -203,12 +204,28 @@ static bool call_fails(int *code)
     }
 
 CALL(sqlite3_step, (sqlite3_stmt * s), (s))
-CALL(sqlite3_exec,
-     (sqlite3 * h, const char *sql, int (*cb)(void *, int, char **, char **), void *ctx, char **err),
-     (h, sql, cb, ctx, err))
 CALL(sqlite3_wal_checkpoint_v2, (sqlite3 * h, const char *db, int mode, int *log, int *ckpt),
      (h, db, mode, log, ckpt))
 CALL(sqlite3_blob_read, (sqlite3_blob * b, void *data, int n, int at), (b, data, n, at))
+
+int __real_sqlite3_exec(sqlite3 *h, const char *sql, int (*cb)(void *, int, char **, char **), void *ctx,
+                        char **err);
+int __wrap_sqlite3_exec(sqlite3 *h, const char *sql, int (*cb)(void *, int, char **, char **), void *ctx,
+                        char **err);
+int __wrap_sqlite3_exec(sqlite3 *h, const char *sql, int (*cb)(void *, int, char **, char **), void *ctx,
+                        char **err)
+{
+    int code;
+
+    if (call_fails(&code)) {
+        return code;
+    }
+    code = __real_sqlite3_exec(h, sql, cb, ctx, err);
+    if (fault_no_cache && strstr(sql, "cache_size") != NULL) {
+        (void)__real_sqlite3_exec(h, "PRAGMA cache_size = 1", NULL, NULL, NULL);
+    }
+    return code;
+}
 
 int __real_sqlite3_open_v2(const char *name, sqlite3 **h, int flags, const char *vfs);
 int __wrap_sqlite3_open_v2(const char *name, sqlite3 **h, int flags, const char *vfs);

@@ -37,6 +37,8 @@ unsigned long fault_calls(void);
 bool fault_fired(void);
 /* The host whose code runs now: what is sticky stays with it. */
 extern unsigned fault_host;
+/* SQLite keeps next to no pages in memory: what is damaged meanwhile is met. */
+extern bool fault_no_cache;
 /* One call of this kind: does it fail? */
 bool fault_hits(enum fault_kind kind);
 const char *fault_key(enum fault_kind kind);

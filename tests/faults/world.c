@@ -567,6 +567,20 @@ const struct state *world_state(void)
     return best;
 }
 
+unsigned world_votes(void)
+{
+    static struct journal_status status;
+    unsigned votes = 0;
+
+    for (int i = 1; i <= HOSTS; i++) {
+        if (hosts[i].sh != NULL && journal_is_coordinator(shell_journal(hosts[i].sh))) {
+            journal_status(shell_journal(hosts[i].sh), &status);
+            votes = status.present_votes;
+        }
+    }
+    return votes;
+}
+
 static void host_turn(struct host *h)
 {
     if (h->sh == NULL && h->start_ms <= world_now && h->powered) {

@@ -43,6 +43,8 @@ void host_kill(struct host *h, uint64_t start_ms);
 void host_power(struct host *h, bool on);
 /* The state at a host whose term is open and that has seen most; NULL: none. */
 const struct state *world_state(void);
+/* Votes that are here, as the coordinator counts them. */
+unsigned world_votes(void);
 /* Gives a request (JSON) to host id. Its answer: world_answer. */
 void world_ask(uint32_t id, const char *request);
 #define WORLD_WAITS 1 /* no answer yet */
