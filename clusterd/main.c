@@ -5,6 +5,7 @@
 #include "adapters/command.h"
 #include "adapters/conf.h"
 #include "adapters/corosync.h"
+#include "adapters/crashes.h"
 #include "adapters/host.h"
 #include "adapters/ipc.h"
 #include "adapters/log.h"
@@ -31,12 +32,14 @@
 
 #define COROSYNC_RETRY_MS 1000
 #define HISTORY_FLUSH_MS  500
+#define OBSERVE_MS        1000
 #define EXIT_OUTDATED     78 /* A13: the unit begins no other try, a newer version is to be installed first */
 
 struct daemon {
     /* the command line */
     const char *conf_path;
     bool conf_given, foreground;
+    uint64_t session; /* random, of this start */
     /* the parts */
     struct conf conf;
     char volume_dir[PATH_MAX], lock_dir[PATH_MAX];
@@ -53,6 +56,16 @@ struct daemon {
     GSource *clock;
     guint flush;
     bool waiting_said, leaving;
+    struct { /* the last view, for a shell that comes later */
+        node_set present, ring;
+        bool quorate;
+        uint64_t number;
+    } view;
+    /* A15 */
+    char crashes_path[PATH_MAX], boot[40];
+    struct crashes crashes;
+    guint observing; /* the timer that says so to the others; 0: it takes part */
+    uint64_t observe_until_ms;
     bool outdated; /* what is stored here is of a newer version (A13) */
     int status;
 };
@@ -159,12 +172,24 @@ static void on_answer(void *ctx, uint64_t request, int rc, const struct err *err
 
 static void on_view(void *ctx, node_set present, node_set ring, bool quorate, uint64_t view)
 {
-    shell_view(((struct daemon *)ctx)->shell, present, ring, quorate, view);
+    struct daemon *d = ctx;
+
+    d->view.present = present;
+    d->view.ring = ring;
+    d->view.quorate = quorate;
+    d->view.number = view;
+    if (d->shell) {
+        shell_view(d->shell, present, ring, quorate, view);
+    }
 }
 
 static void on_message(void *ctx, uint32_t from, const void *data, size_t len)
 {
-    shell_message(((struct daemon *)ctx)->shell, from, data, len);
+    struct daemon *d = ctx;
+
+    if (d->shell) {
+        shell_message(d->shell, from, data, len);
+    }
 }
 
 static void on_run_done(void *ctx, uint64_t id, const struct run_result *r)
@@ -182,11 +207,28 @@ static void on_look(void *ctx)
     shell_look(((struct daemon *)ctx)->shell);
 }
 
+/* A15 */
+static void observing_text(const struct daemon *d, struct err *err)
+{
+    (void)err_set(
+        err, RC_REFUSED,
+        "clusterd of this node only observes: it crashed %u times within %u s. VMs that run here keep "
+        "running, nothing is started, moved or ended by it",
+        d->crashes.n, d->crashes.window_ms / 1000);
+    err_hint(err,
+             "look at its log, mend it, then: systemctl restart clusterd; by itself it tries again in %u s",
+             (unsigned)((d->observe_until_ms - d->ports.clock.now_ms(NULL)) / 1000));
+}
+
 static struct json_object *handle(struct daemon *d, const char *data, size_t len, uint64_t request)
 {
     struct json_object *question, *answer = NULL;
     struct err err = ERR_INIT;
 
+    if (d->observing) {
+        observing_text(d, &err);
+        return command_error(err.rc, &err);
+    }
     if (!d->shell) {
         (void)err_set(&err, RC_NO_QUORUM, "clusterd waits for corosync, which does not run on this host");
         err_hint(&err, "systemctl start corosync");
@@ -284,14 +326,14 @@ static int make_dirs(struct daemon *d, struct err *err)
     return rc ? rc : host_make_dir(d->lock_dir, 0700, err);
 }
 
-static int make_parts(struct daemon *d, uint64_t session, struct err *err)
+static int make_parts(struct daemon *d, struct err *err)
 {
     struct corosync_config corosync = {
         .self = d->info.self, .view = on_view, .message = on_message, .ctx = d};
     struct runner_config runner = {.agent_dir = d->conf.agent_dir,
                                    .fence_dir = d->conf.fence_dir,
                                    .run_dir = d->conf.run_dir,
-                                   .session = session,
+                                   .session = d->session,
                                    .done = on_run_done,
                                    .line = on_run_line,
                                    .ctx = d};
@@ -315,10 +357,10 @@ static int make_parts(struct daemon *d, uint64_t session, struct err *err)
     return 0;
 }
 
-static int make_shell(struct daemon *d, uint64_t session, struct err *err)
+static int make_shell(struct daemon *d, struct err *err)
 {
     struct shell_config c = {.self = d->info.self,
-                             .session = session,
+                             .session = d->session,
                              .memory_mib = d->conf.memory_mib,
                              .cpus = g_get_num_processors(),
                              .configureds = d->info.nodes,
@@ -330,32 +372,25 @@ static int make_shell(struct daemon *d, uint64_t session, struct err *err)
                              .volume_dir = d->volume_dir,
                              .agent_lock_dir = d->lock_dir};
     struct journal_load load;
-    int rc = host_boot_id(c.boot, err);
+    int rc = d->ports.store.load(d->ports.store.ctx, &load, err);
 
-    if (rc == 0) {
-        rc = d->ports.store.load(d->ports.store.ctx, &load, err);
-    }
     if (rc) {
         d->outdated = rc == RC_REFUSED;
         return rc;
     }
+    memcpy(c.boot, d->boot, sizeof c.boot);
     memcpy(c.name, d->info.name, sizeof c.name);
     memcpy(c.cluster, d->info.cluster, sizeof c.cluster);
     memcpy(c.configured, d->info.node, sizeof c.configured);
-    /* A15 has its place here: after N crashes within a time, begin as an observer without a vote. */
     d->shell = shell_new(&c, &d->ports, &load, err);
     d->outdated = !d->shell && err->rc == RC_REFUSED;
     return d->shell ? 0 : err->rc ? err->rc : RC_FAILED;
 }
 
-static int begin(struct daemon *d, struct err *err)
+static int take_part(struct daemon *d, struct err *err)
 {
-    uint64_t session = host_random();
-    int rc = make_parts(d, session, err);
+    int rc = make_shell(d, err);
 
-    if (rc == 0) {
-        rc = make_shell(d, session, err);
-    }
     if (rc) {
         return rc;
     }
@@ -365,12 +400,74 @@ static int begin(struct daemon *d, struct err *err)
     (void)snprintf(d->command.by, sizeof d->command.by, "root@%.50s", d->info.name);
     d->watch = watch_new(d->conf.libvirt_run_dir, on_look, d);
     d->clock = clock_source_new(d);
-    corosync_start(d->corosync);
     log_notice("clusterd " PACKAGE_VERSION
                ": node '%s' (id %u) of cluster '%s', %u nodes configured, %u MiB for VMs",
                d->info.name, d->info.self, d->info.cluster, d->info.nodes, d->conf.memory_mib);
     (void)sd_notify(0, "READY=1\nSTATUS=running\n");
     return 0;
+}
+
+/* A15: says each second that it is there, until the crashes are long enough ago. */
+static gboolean on_observe(gpointer ctx)
+{
+    struct daemon *d = ctx;
+    uint8_t text[8];
+    struct err err = ERR_INIT;
+
+    if (d->ports.clock.now_ms(NULL) < d->observe_until_ms) {
+        (void)d->ports.msg.send(d->ports.msg.ctx, text, shell_observe_message(text));
+        return G_SOURCE_CONTINUE;
+    }
+    d->observing = 0;
+    log_notice("it has crashed often enough ago: it takes part again");
+    if (take_part(d, &err) == 0) {
+        shell_view(d->shell, d->view.present, d->view.ring, d->view.quorate, d->view.number);
+    } else {
+        log_error("cannot start: %s%s%s", err.msg, err.hint[0] ? "; " : "", err.hint);
+        d->status = d->outdated ? EXIT_OUTDATED : 1;
+        g_main_loop_quit(d->loop);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+/* A15: a crash loop must not reset the hosts. No journal, no vote, no decision, no job; VMs are left alone.
+ */
+static void observe(struct daemon *d, uint64_t ms)
+{
+    struct err err = ERR_INIT;
+
+    d->observe_until_ms = d->ports.clock.now_ms(NULL) + ms;
+    d->observing = g_timeout_add(OBSERVE_MS, on_observe, d);
+    observing_text(d, &err);
+    log_error("alarm: %s; %s", err.msg, err.hint);
+    (void)sd_notify(0, "READY=1\nSTATUS=only observing, after crashes: see the log\n");
+}
+
+static int begin(struct daemon *d, struct err *err)
+{
+    uint64_t wait;
+    int rc;
+
+    d->session = host_random();
+    rc = make_parts(d, err);
+
+    rc = rc ? rc : host_boot_id(d->boot, err);
+    if (rc) {
+        return rc;
+    }
+    d->crashes.limit = d->conf.crash_limit ? d->conf.crash_limit : CRASHES_LIMIT;
+    d->crashes.window_ms = d->conf.crash_window_ms ? d->conf.crash_window_ms : CRASHES_WINDOW_MS;
+    (void)snprintf(d->crashes_path, sizeof d->crashes_path, "%s/" CRASHES_FILE, d->conf.state_dir);
+    wait = crashes_begin(&d->crashes, d->crashes_path, d->boot, d->ports.clock.now_ms(NULL));
+    if (wait) {
+        observe(d, wait);
+    } else {
+        rc = take_part(d, err);
+    }
+    if (rc == 0) {
+        corosync_start(d->corosync);
+    }
+    return rc;
 }
 
 static gboolean on_begin(gpointer ctx)
@@ -442,6 +539,10 @@ static void finish(struct daemon *d)
     runner_free(d->runner);
     if (d->flush) {
         (void)g_source_remove(d->flush);
+    }
+    if (d->crashes_path[0] && (d->status == 0 || d->status == EXIT_OUTDATED)) {
+        crashes_end(d->crashes_path,
+                    d->observing != 0); /* stopped while it observes: somebody has seen to it */
     }
     store_free(d->store);
     ipc_free(d->ipc);

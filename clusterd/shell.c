@@ -294,6 +294,17 @@ void shell_view(struct shell *sh, node_set present, node_set ring, bool quorate,
     shell_settle(sh);
 }
 
+/* A15: it is there, and does nothing. */
+static void observer_heard(struct shell *sh, uint32_t from)
+{
+    if (sh->observed_ms[from] == 0) {
+        shell_log(sh, LOG_L_ERROR, "alarm: clusterd of node %u only observes, after crashes: see its log",
+                  from);
+        sh->dirty = true;
+    }
+    sh->observed_ms[from] = sh->now;
+}
+
 /* A message of ours: parsed here, once; garbage is dropped and counted. */
 static void own_message(struct shell *sh, uint32_t from, const void *data, size_t len)
 {
@@ -333,12 +344,24 @@ static void own_message(struct shell *sh, uint32_t from, const void *data, size_
             progress_note(sh, op, millionths / 1e6, false);
             return;
         }
+    } else if (!r.bad && format == SHELL_MESSAGE_FORMAT && type == SHELL_OBSERVE) {
+        if (rd_done(&r) && from >= 1 && from <= NODES_MAX) {
+            observer_heard(sh, from);
+            return;
+        }
     } else if (!r.bad && format == SHELL_MESSAGE_FORMAT && type == SHELL_DIGEST) {
         if (digest_message(sh, from, &r)) {
             return;
         }
     }
     sh->dropped++;
+}
+
+size_t shell_observe_message(uint8_t out[8])
+{
+    out[0] = SHELL_OBSERVE;
+    out[1] = SHELL_MESSAGE_FORMAT;
+    return 2;
 }
 
 void shell_message(struct shell *sh, uint32_t from, const void *data, size_t len)
@@ -514,6 +537,12 @@ void shell_world(const struct shell *sh, struct world *w)
     const struct journal_members *m = journal_members(sh->j);
 
     *w = sh->world;
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        if (sh->observed_ms[id] != 0 && sh->now < sh->observed_ms[id] + OBSERVED_MS) {
+            w->observing |= sh->world.present & NODE_BIT(id);
+        }
+    }
+    w->present &= ~w->observing; /* it takes no part */
     for (size_t i = 0; i < m->n; i++) {
         if (m->v[i].kind == JOURNAL_NODE && m->v[i].node <= NODES_MAX) {
             w->members |= NODE_BIT(m->v[i].node);

@@ -54,6 +54,9 @@ void shell_message(struct shell *sh, uint32_t from, const void *data, size_t len
 void shell_run_done(struct shell *sh, uint64_t id, const struct run_result *r);
 /* A line that a running program printed ("progress: 0.42 …"). */
 void shell_run_line(struct shell *sh, uint64_t id, const char *line);
+/* A15: what a daemon multicasts each second that only observes, without a shell of its own, so that nobody
+ * takes its host for lost. Returns the length. */
+size_t shell_observe_message(uint8_t out[8]);
 /* Something happened to VMs outside our jobs (libvirt's events): look soon. */
 void shell_look(struct shell *sh);
 /* Time passes: call at the time that shell_next_ms named, or earlier. */

@@ -135,6 +135,7 @@ static void watch(struct shell *sh)
 
 bool deadlines_propose(struct shell *sh)
 {
+    struct world world;
     bool some = false;
 
     if (!shell_leads(sh) || sh->digest.disputed) {
@@ -143,12 +144,17 @@ bool deadlines_propose(struct shell *sh)
     if (sh->watched_term != sh->term || sh->watched_index != sh->applied) {
         watch(sh);
     }
+    shell_world(sh, &world);
     for (unsigned i = 0; i < sh->watches && !sh->failed; i++) {
         struct watched *w = &sh->watched[i];
         struct event e;
         uint64_t index;
 
         if (sh->now < w->due_ms) {
+            continue;
+        }
+        if (w->kind == DL_GRACE && (world.observing & NODE_BIT(w->id)) != 0 && !MUTANT(observer_fenced)) {
+            w->due_ms = sh->now + 1000; /* A15: a crash loop must not reset the hosts */
             continue;
         }
         event_init(&e, EV_DEADLINE);

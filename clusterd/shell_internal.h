@@ -21,8 +21,10 @@ enum shell_message_type {
     SHELL_PROPOSE = 64, /* u8 format, u32 to (the coordinator), blob event */
     SHELL_PROGRESS,     /* u8 format, u64 op, u32 millionths */
     SHELL_DIGEST,       /* u8 format, u64 term, u64 index, hash of the state after that entry (A14) */
+    SHELL_OBSERVE,      /* u8 format: this node's daemon only observes (A15) */
 };
 #define SHELL_MESSAGE_FORMAT 1
+#define OBSERVED_MS          5000 /* an observer says so each second (main.c) */
 
 #define QUEUE_MAX         256   /* this node's proposals that wait; beyond it commands are refused */
 #define WINDOW            64    /* … of which so many are under way */
@@ -191,6 +193,8 @@ struct shell {
         bool begun, forced;  /* the stages of the end */
         struct state *known; /* owned; what was known before the state went back to an older one, else NULL */
     } quorum;
+
+    uint64_t observed_ms[NODES_MAX + 1]; /* A15: when that node's daemon last said that it only observes */
 
     /* A14. */
     struct {

@@ -85,6 +85,9 @@ static void apply_event(struct shell *sh, const struct event *e, const struct jo
         shell_fail(sh, "out of memory");
         return;
     }
+    if (e->kind == EV_NODE_UP && a.rc == 0) {
+        sh->observed_ms[e->node] = 0; /* A15: it takes part again */
+    }
     if (e->kind == EV_CMD_VM_ADD && a.rc == 0) {
         inventory_ask(sh, true); /* C1: it waits for each node's word */
     }

@@ -47,6 +47,8 @@ static const struct conf_row {
     NUMBER(election_ms, 100, 60000, "a silent coordinator is replaced after this (0: the journal's default)"),
     NUMBER(heartbeat_ms, 10, 10000, "a coordinator is heard at least this often (0: the journal's default)"),
     NUMBER(commit_ms, 500, 600000, "a coordinator that commits nothing for this long resigns (0: default)"),
+    NUMBER(crash_limit, 1, 1000, "after so many crashes within crash_window_ms it only observes (0: 5)"),
+    NUMBER(crash_window_ms, 1000, 86400000, "that time (0: 300000)"),
 #undef WORD
 #undef NUMBER
 };

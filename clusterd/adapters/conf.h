@@ -26,6 +26,7 @@ struct conf {
     char fence_dir[CONF_TEXT_SIZE];       /* fence agents */
     uint32_t memory_mib;                  /* that VMs may use; never 0 after conf_load */
     uint32_t election_ms, heartbeat_ms, commit_ms; /* the journal's E, H, N; 0: its defaults */
+    uint32_t crash_limit, crash_window_ms;         /* A15; 0: the defaults of crashes.h */
 };
 
 /* Reads the file (missing_ok: as if it were empty when it does not exist). RC_BAD_INPUT names the file, the

@@ -130,6 +130,10 @@ static void node_problems(const struct view *v, struct json_object *list)
         unfenced |= n->state == NODE_ONLINE && !has_fence_device(v->s, id) ? NODE_BIT(id) : 0;
         if (n->state == NODE_UNCLEAN) {
             unclean_problem(v, n, list);
+        } else if (n->state == NODE_GRACE && (v->world.observing & NODE_BIT(id)) != 0) {
+            problem(list, n->name, "look at its log, mend it, then there: systemctl restart clusterd",
+                    "clusterd of node '%s' only observes, after crashes: its VMs run on, and are left alone",
+                    n->name);
         } else if (n->state == NODE_GRACE) {
             problem(list, n->name, "look at its clusterd: systemctl status clusterd",
                     "node '%s' has lost its clusterd: its VMs run on, and are left alone until it is back",

@@ -28,10 +28,11 @@ void core_apply(struct state *s, const struct event *e, uint64_t term, uint64_t 
 /* What the coordinator sees now and no entry says. */
 struct world {
     uint32_t self;
-    node_set present; /* nodes whose clusterd is in the group */
-    node_set ring;    /* nodes whose corosync is in the ring */
-    node_set members; /* of the journal, those expected and not come yet included (A13) */
-    unsigned level;   /* the highest feature level that this build knows (A13) */
+    node_set present;   /* nodes whose clusterd is in the group */
+    node_set ring;      /* nodes whose corosync is in the ring */
+    node_set observing; /* nodes whose clusterd is there and does nothing, after crashes (A15); not present */
+    node_set members;   /* of the journal, those expected and not come yet included (A13) */
+    unsigned level;     /* the highest feature level that this build knows (A13) */
 };
 
 struct decisions {

@@ -125,6 +125,10 @@ static void decide_lost(struct decide *d, const struct node *n)
         decide_note(d, "the cluster has just been started: it gets startup_grace_ms to come");
         return;
     }
+    if (n->state == NODE_GRACE && (d->w->observing & NODE_BIT(n->id)) != 0) {
+        decide_note(d, "A15: its clusterd only observes, after crashes: what runs there is left alone");
+        return;
+    }
     if (n->state == NODE_GRACE && ring) {
         decide_note(d, "its clusterd is gone, its corosync is there: it gets restart_grace_ms to come back");
         return;

@@ -467,6 +467,73 @@ static void without_a_majority_nothing_is_decided(void **state)
     kit_close(&k);
 }
 
+/* ------------------------------------------------------------------------------------------ observers (A15)
+ */
+
+static void say_as(struct kit *k, uint32_t from, enum event_kind kind, uint64_t seq)
+{
+    struct event e;
+    struct buf one = BUF_INIT, b = BUF_INIT;
+
+    event_init(&e, kind);
+    e.origin = e.node = from;
+    e.session = 70 + from;
+    e.seq = seq;
+    e.flags = EVF_COMPLETE;
+    e.num = shell_state(k->sh)->term;
+    e.index = shell_state(k->sh)->index;
+    if (kind == EV_NODE_UP) {
+        event_putf(&e, "name", "node%u", from);
+        event_put(&e, "boot", "b2");
+        event_putf(&e, "feature_level", "%d", FEATURE_LEVEL);
+    }
+    event_encode(&e, &one);
+    buf_u8(&b, SHELL_PROPOSE);
+    buf_u8(&b, SHELL_MESSAGE_FORMAT);
+    buf_u32(&b, 1);
+    buf_blob(&b, one.data, one.len);
+    shell_message(k->sh, from, b.data, b.len);
+    kit_pass(k, 50);
+    event_fini(&e);
+    buf_fini(&one);
+    buf_fini(&b);
+}
+
+static void a_daemon_that_only_observes_is_not_fenced(void **state)
+{
+    const struct node *n;
+    uint8_t text[8];
+    size_t len = shell_observe_message(text);
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    shell_view(k.sh, 3, 3, true, 2);
+    say_as(&k, 2, EV_NODE_UP, 1);
+    say_as(&k, 2, EV_INVENTORY, 2);
+    n = state_node(shell_state(k.sh), 2);
+    assert_int_equal(n->state, NODE_ONLINE);
+    /* It crashed and is back in the group, observing: nobody waits for it, nobody takes its host for lost. */
+    for (unsigned s = 0; s < 2 * shell_state(k.sh)->opt.restart_grace_ms / 1000; s++) {
+        shell_message(k.sh, 2, text, len);
+        kit_pass(&k, 1000);
+        assert_int_equal(n->state, NODE_GRACE);
+    }
+    /* It takes part again. */
+    say_as(&k, 2, EV_NODE_UP, 3);
+    say_as(&k, 2, EV_INVENTORY, 4);
+    kit_pass(&k, 500);
+    assert_int_equal(n->state, NODE_ONLINE);
+    /* The same again, and now it falls silent while it observes: N2. */
+    shell_message(k.sh, 2, text, len);
+    kit_pass(&k, 500);
+    assert_int_equal(n->state, NODE_GRACE);
+    shell_view(k.sh, 1, 3, true, 3);
+    kit_pass(&k, shell_state(k.sh)->opt.restart_grace_ms + 2000);
+    assert_int_equal(n->state, NODE_UNCLEAN);
+    kit_close(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -487,6 +554,7 @@ int main(void)
         cmocka_unit_test(an_older_build_does_not_start_on_a_newer_store),
         cmocka_unit_test(the_odd_one_of_three_begins_anew),
         cmocka_unit_test(without_a_majority_nothing_is_decided),
+        cmocka_unit_test(a_daemon_that_only_observes_is_not_fenced),
     };
 
     return cmocka_run_group_tests_name("shell", tests, NULL, NULL);
