@@ -115,6 +115,33 @@ static int one(struct cli *c, const char *command, const char *verb, struct json
     return rc;
 }
 
+static int run_add(struct cli *c)
+{
+    struct batch b;
+    int rc;
+
+    batch_init(&b, c, "add node");
+    (void)batch_send(
+        &b, "node add", c->arg[0],
+        client_args("node", c->arg[0], "address", cli_value(c, "address"), "id", cli_value(c, "id"), NULL));
+    rc = batch_finish(&b, false, NULL);
+    batch_fini(&b);
+    if (rc == 0) {
+        cli_note(c,
+                 "%s: copy /etc/corosync/corosync.conf and /etc/corosync/authkey from here to it, then start "
+                 "corosync and clusterd there",
+                 c->arg[0]);
+    }
+    return rc;
+}
+
+static int run_remove(struct cli *c)
+{
+    int rc = cli_confirm(c, "Node '%s' leaves the cluster for good.", c->arg[0]);
+
+    return rc != 0 ? rc : one(c, "node remove", "remove node", client_args("node", c->arg[0], NULL));
+}
+
 static int run_fence(struct cli *c)
 {
     int rc = cli_confirm(c, "Node '%s' is switched off at once; its VMs crash, and start on other nodes.",
@@ -182,6 +209,32 @@ const struct cli_command cmd_node[] = {
      .option = {{"failback", "WHEN", "now|no",
                  "whether the VMs that the drain took away come home: now, or no (the default)", KIND_WORD,
                  false}}},
+    {.name = "node add",
+     .args = "NODE",
+     .summary = "make room for one more node",
+     .details = "The node becomes a member without a vote, and every node's corosync.conf lists it. Copy "
+                "that file and "
+                "the authkey to it and start corosync and clusterd there: it is brought up to date, then it "
+                "votes. One "
+                "node is added or removed at a time.",
+     .min = 1,
+     .max = 1,
+     .run = run_add,
+     .option = {{"address", "ADDRESS", NULL,
+                 "where corosync reaches it; one for each link, separated by commas", KIND_NONE, true},
+                {"id", "N", NULL, "its nodeid, 1 to 64; the lowest free one otherwise", KIND_NONE, false}}},
+    {.name = "node remove",
+     .args = "NODE",
+     .summary = "take a node out of the cluster for good",
+     .details = "Refused while a VM may run on it, and while it is online and not drained, or lost and not "
+                "fenced. Its vote "
+                "is taken away by one committed change, and every node's corosync.conf forgets it; its "
+                "journal is set aside. "
+                "Fence devices that reach no other node go with it. Asks first.",
+     .min = 1,
+     .max = 1,
+     .first = KIND_NODE,
+     .run = run_remove},
     {.name = "node fence",
      .args = "NODE",
      .summary = "switch a node off through its fence device",

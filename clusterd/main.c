@@ -9,6 +9,7 @@
 #include "adapters/host.h"
 #include "adapters/ipc.h"
 #include "adapters/log.h"
+#include "adapters/members.h"
 #include "adapters/runner.h"
 #include "adapters/store.h"
 #include "adapters/watch.h"
@@ -47,6 +48,7 @@ struct daemon {
     struct ports ports;
     struct store *store;
     struct corosync *corosync;
+    struct members *members;
     struct runner *runner;
     struct ipc *ipc;
     struct watch *watch;
@@ -350,6 +352,8 @@ static int make_parts(struct daemon *d, struct err *err)
     runner_port(d->runner, &d->ports.run);
     d->corosync = corosync_new(&corosync);
     corosync_port(d->corosync, &d->ports.msg);
+    d->members = members_new(d->conf.corosync_conf);
+    members_port(d->members, &d->ports.member);
     host_clock_port(&d->ports.clock);
     d->ports.client.ctx = d;
     d->ports.client.answer = on_answer;
@@ -380,6 +384,7 @@ static int make_shell(struct daemon *d, struct err *err)
     }
     memcpy(c.boot, d->boot, sizeof c.boot);
     memcpy(c.name, d->info.name, sizeof c.name);
+    memcpy(c.address, d->info.address, sizeof c.address);
     memcpy(c.cluster, d->info.cluster, sizeof c.cluster);
     memcpy(c.configured, d->info.node, sizeof c.configured);
     d->shell = shell_new(&c, &d->ports, &load, err);
@@ -535,6 +540,7 @@ static void finish(struct daemon *d)
     }
     watch_free(d->watch);
     shell_free(d->shell);
+    members_free(d->members);
     corosync_free(d->corosync);
     runner_free(d->runner);
     if (d->flush) {

@@ -151,6 +151,7 @@ void shell_settle(struct shell *sh)
         inventory_consider(sh);
         quorum_consider(sh);
         leave_consider(sh);
+        members_consider(sh);
         more = propose_flush(sh);
         more = decide(sh) || more;
         more = deadlines_propose(sh) || more;
@@ -178,6 +179,7 @@ uint64_t shell_next_ms(const struct shell *sh)
     next = least(next, inventory_next_ms(sh));
     next = least(next, quorum_next_ms(sh));
     next = least(next, digest_next_ms(sh));
+    next = least(next, members_next_ms(sh));
     next = least(next, sh->trim_ms);
     if (sh->leaving && !sh->may_exit) {
         next = least(next, sh->leave_ms);

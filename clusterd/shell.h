@@ -23,12 +23,13 @@
 struct shell;
 
 struct shell_config {
-    uint32_t self;           /* corosync node id, 1 to NODES_MAX */
-    char name[NAME_SIZE];    /* node name */
-    char cluster[NAME_SIZE]; /* corosync's cluster_name */
-    char boot[40];           /* boot id of the host */
-    uint64_t session;        /* random, new at each start of the daemon (A1, C2) */
-    uint64_t memory_mib;     /* that VMs may use */
+    uint32_t self;              /* corosync node id, 1 to NODES_MAX */
+    char name[NAME_SIZE];       /* node name */
+    char cluster[NAME_SIZE];    /* corosync's cluster_name */
+    char boot[40];              /* boot id of the host */
+    uint64_t session;           /* random, new at each start of the daemon (A1, C2) */
+    char address[ADDRESS_SIZE]; /* corosync's, one for each link, with commas; empty: not known */
+    uint64_t memory_mib;        /* that VMs may use */
     uint32_t cpus;
     uint32_t configured[NODES_MAX]; /* corosync's node list, for the first creation */
     unsigned configureds;

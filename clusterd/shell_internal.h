@@ -211,6 +211,10 @@ struct shell {
         double fraction;
     } progress[PROGRESS_MAX];
 
+    /* Members (A9). */
+    uint64_t members_ms;      /* no change is asked of the journal before */
+    struct hash members_told; /* of the list that the port was told last */
+
     bool leaving, may_exit, left_proposed;
     uint64_t leave_ms, trim_ms;
 };
@@ -309,6 +313,12 @@ bool digest_message(struct shell *sh, uint32_t from, struct rd *r);
 void digest_forget(struct shell *sh); /* this node's state is another one now */
 void digest_consider(struct shell *sh);
 uint64_t digest_next_ms(const struct shell *sh);
+/* shell_members.c */
+/* Coordinator: what the state wants of the members is asked of the journal. Everybody: corosync's list. */
+void members_consider(struct shell *sh);
+uint64_t members_next_ms(const struct shell *sh);
+/* A9: only a member's proposals are taken. */
+bool members_has(const struct shell *sh, uint32_t node);
 
 /* shell_quorum.c */
 void quorum_consider(struct shell *sh);

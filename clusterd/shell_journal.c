@@ -199,7 +199,7 @@ static void apply_upto(struct shell *sh, uint64_t index)
         } else if (entry->kind == JOURNAL_DATA) {
             apply_data(sh, entry);
         } else {
-            sh->dirty = true; /* other members */
+            sh->dirty = true; /* other members: somebody may wait for that */
         }
         sh->applied++;
     }

@@ -199,12 +199,32 @@ static void announce(struct shell *sh)
     sh->up_ms = sh->now + 1000; /* when it is refused: not at once again */
 }
 
+/* A9: where corosync reaches this node is part of what all know, once the cluster's level has it. */
+static void announce_address(struct shell *sh)
+{
+    const struct node *n = shell_self(sh);
+    struct event e;
+
+    if (n == NULL || sh->cfg.address[0] == '\0' || strcmp(n->address, sh->cfg.address) == 0 ||
+        sh->st->level < event_level(EV_NODE_ADDRESS) || !shell_current(sh) || sh->leaving ||
+        propose_waits(sh, EV_NODE_ADDRESS)) {
+        return;
+    }
+    event_init(&e, EV_NODE_ADDRESS);
+    e.node = sh->cfg.self;
+    if (event_put(&e, "address", sh->cfg.address) == 0) {
+        propose(sh, &e, 0);
+    }
+    event_fini(&e);
+}
+
 bool propose_flush(struct shell *sh)
 {
     bool own = shell_leads(sh), done = false;
 
     expire(sh);
     announce(sh);
+    announce_address(sh);
     if (sh->queue == NULL || sh->coordinator == 0 || !journal_is_open(sh->j)) {
         return false;
     }
@@ -288,7 +308,7 @@ bool propose_take(struct shell *sh, uint32_t from, const void *data, size_t len)
     bool repeat = false, taken = false;
     char who;
 
-    if (!shell_leads(sh) || from < 1 || from > NODES_MAX) {
+    if (!shell_leads(sh) || from < 1 || from > NODES_MAX || !members_has(sh, from)) {
         return false;
     }
     if (event_decode(&e, data, len, NULL) != 0) {

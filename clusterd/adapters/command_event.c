@@ -69,6 +69,28 @@ static int c_node(struct call *c, struct json_object **result)
     return event_fill_word(c, "failback");
 }
 
+/* The lowest id that neither the state nor the journal knows, unless the operator has chosen one. */
+static uint32_t free_id(const struct call *c)
+{
+    uint32_t id = 1;
+
+    while (id < NODES_MAX &&
+           (state_node(c->view.s, id) != NULL || (c->view.world.members & NODE_BIT(id)) != 0)) {
+        id++;
+    }
+    return (uint32_t)arg_number(c, "id", id);
+}
+
+static int c_node_add(struct call *c, struct json_object **result)
+{
+    (void)c_subject(c, result);
+    c->event.node = free_id(c);
+    if (c->event.node < 1 || c->event.node > NODES_MAX) {
+        return err_set(c->err, RC_USAGE, "a node's id is 1 to %d", NODES_MAX);
+    }
+    return event_fill_word(c, "address");
+}
+
 static int c_vm_move(struct call *c, struct json_object **result)
 {
     const struct node *to = arg_node(c, c->command->kind == EV_CMD_VM_START ? "node" : "to");
@@ -318,6 +340,11 @@ const struct command event_commands[] = {
      c_node,
      {NODE("node"), MODE, {"blocked", ARG_WORD, false, "wait|quick|shutdown"}}},
     {"node resume", EV_CMD_NODE_RESUME, c_node, {NODE("node"), {"failback", ARG_WORD, false, "now|no"}}},
+    {"node add",
+     EV_CMD_NODE_ADD,
+     c_node_add,
+     {NAME("node"), {"address", ARG_VALUE, true, NULL}, NUMBER("id")}},
+    {"node remove", EV_CMD_NODE_REMOVE, c_node, {NODE("node")}},
     {"node fence", EV_CMD_NODE_FENCE, c_node, {NODE("node")}},
     {"node confirm-down", EV_CMD_NODE_CONFIRM_DOWN, c_node, {NODE("node"), FLAG("force")}},
     {"vm add",

@@ -40,6 +40,8 @@ static const struct conf_row {
          "libvirt URI of a migration's target; %s is its node name"),
     WORD(libvirt_run_dir, CONF_PATH, "/run/libvirt/qemu",
          "where libvirt notes what runs; watched for changes"),
+    WORD(corosync_conf, CONF_PATH, "/etc/corosync/corosync.conf",
+         "corosync's configuration, whose nodelist is kept in step with the members"),
     WORD(agent_dir, CONF_PATH, CLUSTERD_AGENT_DIR, "clusterd's OCF agents"),
     WORD(fence_dir, CONF_PATH, "/usr/sbin", "fence agents"),
     NUMBER(memory_mib, 64, UINT32_MAX,

@@ -22,6 +22,7 @@ struct conf {
     char hypervisor[CONF_TEXT_SIZE];      /* libvirt URI */
     char migration_uri[CONF_TEXT_SIZE];   /* libvirt URI of a migration's other end, with %s for its name */
     char libvirt_run_dir[CONF_TEXT_SIZE]; /* where libvirt keeps what runs */
+    char corosync_conf[CONF_TEXT_SIZE];   /* whose node list is kept in step with the members */
     char agent_dir[CONF_TEXT_SIZE];       /* OCF agents of this provider */
     char fence_dir[CONF_TEXT_SIZE];       /* fence agents */
     uint32_t memory_mib;                  /* that VMs may use; never 0 after conf_load */

@@ -142,6 +142,20 @@ static int read_nodes(cmap_handle_t h, struct corosync_info *out, struct err *er
     return rc;
 }
 
+/* ring0_addr to ring7_addr, as far as they are there. Source: corosync.conf(5). */
+static void read_address(cmap_handle_t h, unsigned position, char out[ADDRESS_SIZE])
+{
+    char key[CMAP_KEYNAME_MAXLEN + 1], one[ADDRESS_SIZE];
+    size_t at = 0;
+
+    for (unsigned link = 0; link < 8; link++) {
+        (void)snprintf(key, sizeof key, "nodelist.node.%u.ring%u_addr", position, link);
+        if (get_text(h, key, one, sizeof one) && at + strlen(one) + 1 < ADDRESS_SIZE) {
+            at += (size_t)snprintf(out + at, ADDRESS_SIZE - at, "%s%s", at > 0 ? "," : "", one);
+        }
+    }
+}
+
 static int read_self(cmap_handle_t h, struct corosync_info *out, struct err *err)
 {
     uint32_t position;
@@ -154,6 +168,7 @@ static int read_self(cmap_handle_t h, struct corosync_info *out, struct err *err
     if (!get_u32(h, key, &out->self)) {
         return err_set(err, RC_REFUSED, "corosync.conf gives this host no nodeid");
     }
+    read_address(h, position, out->address);
     (void)snprintf(key, sizeof key, "nodelist.node.%u.name", position);
     if (!get_text(h, key, out->name, sizeof out->name) && gethostname(out->name, sizeof out->name) < 0) {
         return err_set(err, RC_REFUSED, "this host's name is longer than %d bytes", NAME_SIZE - 1);

@@ -23,7 +23,8 @@
 struct corosync_info {
     char cluster[NAME_SIZE];
     uint32_t self;
-    char name[NAME_SIZE]; /* of this node: its nodelist entry's, else the host's own */
+    char name[NAME_SIZE];       /* of this node: its nodelist entry's, else the host's own */
+    char address[ADDRESS_SIZE]; /* of this node: one for each link, with commas */
     uint32_t node[NODES_MAX];
     unsigned nodes;
 };

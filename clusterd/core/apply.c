@@ -213,7 +213,15 @@ static int dispatch(struct apply *a)
     case EV_CMD_ARM:
     case EV_CMD_RULE_ADD:
     case EV_CMD_RULE_REMOVE:
+    case EV_CMD_NODE_ADD:
+    case EV_CMD_NODE_REMOVE:
         return apply_command(a);
+    case EV_NODE_ADDED:
+        return apply_node_added(a);
+    case EV_NODE_REMOVED:
+        return apply_node_removed(a);
+    case EV_NODE_ADDRESS:
+        return apply_node_address(a);
     case EV_NONE:
     case EV_COUNT:
         break;

@@ -57,6 +57,13 @@ node_set nodes_parse(const char *text);
 int cmd_rule_add(struct apply *a);
 int cmd_rule_remove(struct apply *a);
 
+/* apply_member.c */
+int cmd_node_add(struct apply *a);
+int cmd_node_remove(struct apply *a);
+int apply_node_added(struct apply *a);
+int apply_node_removed(struct apply *a);
+int apply_node_address(struct apply *a);
+
 /* C1: committed evidence of what there is of a VM where it has a claim. Absence takes the claim away, unless
  * a migration may still bring the VM there: then it stays until its source is known to have ended. Claims
  * move: pointers to them are stale afterwards. */

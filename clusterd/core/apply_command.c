@@ -147,6 +147,9 @@ static int cmd_node_resume(struct apply *a)
     if (n->mode == MODE_ACTIVE) {
         return reject(a, RC_REFUSED, "node '%s' is active already", n->name);
     }
+    if (node_is_leaving(a->s, n)) {
+        return reject(a, RC_REFUSED, "node '%s' is being removed", n->name);
+    }
     if (now) {
         o = op_new(a, OP_RESUME, "");
         if (o == NULL) {
@@ -744,6 +747,10 @@ static int cmd_op_cancel(struct apply *a)
         return reject(a, RC_REFUSED, "operation %llu has ended", (unsigned long long)o->id);
     }
     vm = state_vm(a->s, o->subject);
+    if (o->kind == OP_NODE_ADD || o->kind == OP_NODE_REMOVE) {
+        return reject(a, RC_REFUSED, "operation %llu changes the members, which ends by itself",
+                      (unsigned long long)o->id);
+    }
     a->out->op = o->id;
     if (o->kind == OP_DRAIN) {
         n = state_node(a->s, o->node);
@@ -824,6 +831,8 @@ int apply_command(struct apply *a)
         [EV_CMD_ARM] = cmd_arm,
         [EV_CMD_RULE_ADD] = cmd_rule_add,
         [EV_CMD_RULE_REMOVE] = cmd_rule_remove,
+        [EV_CMD_NODE_ADD] = cmd_node_add,
+        [EV_CMD_NODE_REMOVE] = cmd_node_remove,
     };
 
     return commands[a->e->kind](a);

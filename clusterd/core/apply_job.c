@@ -50,6 +50,9 @@ static int check_executor(struct apply *a, uint32_t id)
         (n->inventory_term != a->s->term && !MUTANT(no_inventory_needed))) {
         return reject(a, RC_REFUSED, "node %u is not ready to carry out a job", id);
     }
+    if (node_is_leaving(a->s, n)) {
+        return reject(a, RC_REFUSED, "node '%s' is being removed", n->name);
+    }
     return 0;
 }
 

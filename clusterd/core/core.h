@@ -31,7 +31,7 @@ struct world {
     node_set present;   /* nodes whose clusterd is in the group */
     node_set ring;      /* nodes whose corosync is in the ring */
     node_set observing; /* nodes whose clusterd is there and does nothing, after crashes (A15); not present */
-    node_set members;   /* of the journal, those expected and not come yet included (A13) */
+    node_set members;   /* of the journal, those expected and not come yet included (A9, A13) */
     unsigned level;     /* the highest feature level that this build knows (A13) */
 };
 

@@ -100,7 +100,7 @@ bool decide_ready(const struct decide *d, uint32_t node)
 
     return n != NULL && n->state == NODE_ONLINE &&
            (n->inventory_term == d->s->term || MUTANT(no_inventory_needed)) &&
-           (d->w->present & NODE_BIT(node)) != 0;
+           (d->w->present & NODE_BIT(node)) != 0 && !node_is_leaving(d->s, n);
 }
 
 const char *decide_node_name(const struct decide *d, uint32_t node)
@@ -478,6 +478,28 @@ static void decide_resume(struct decide *d, const struct op *o)
     end_op(d, o, OPS_DONE, "all VMs that had their home here are back");
 }
 
+/* A9: the journal does it, one member at a time; here its end is said. */
+static void decide_member(struct decide *d, const struct op *o)
+{
+    const struct node *n = state_node(d->s, o->node);
+    bool member = (d->w->members & NODE_BIT(o->node)) != 0;
+    struct event *e;
+
+    if (n == NULL || n->op != o->id) {
+        end_op(d, o, OPS_FAILED, "the node is not there any more");
+        return;
+    }
+    if (member != (o->kind == OP_NODE_ADD)) {
+        return;
+    }
+    e = member
+            ? decide_emit(d, EV_NODE_ADDED, "A9: node '%s' is a member; it votes once it has come", n->name)
+            : decide_emit(d, EV_NODE_REMOVED, "A9: node '%s' is no member any more", n->name);
+    if (e != NULL) {
+        e->node = n->id;
+    }
+}
+
 static void decide_ops(struct decide *d)
 {
     for (unsigned i = 0; i < d->s->ops; i++) {
@@ -496,6 +518,8 @@ static void decide_ops(struct decide *d)
             decide_drain(d, o);
         } else if (o->kind == OP_RESUME) {
             decide_resume(d, o);
+        } else if (o->kind == OP_NODE_ADD || o->kind == OP_NODE_REMOVE) {
+            decide_member(d, o);
         }
     }
 }

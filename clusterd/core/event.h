@@ -93,7 +93,14 @@
     X(EV_CMD_ARM, "arm", 'C', 2)                                                                             \
     /* kv kind=apart|together|owners, vm…, possible=1,2, preferred=2; and id = rule */                     \
     X(EV_CMD_RULE_ADD, "rule-add", 'C', 2)                                                                   \
-    X(EV_CMD_RULE_REMOVE, "rule-remove", 'C', 2)
+    X(EV_CMD_RULE_REMOVE, "rule-remove", 'C', 2)                                                             \
+    X(EV_CMD_NODE_ADD, "node-add", 'C', 2)       /* subject = its name; node = its id; kv address */         \
+    X(EV_CMD_NODE_REMOVE, "node-remove", 'C', 2) /* node */                                                  \
+    /* the journal has it as a member, or has it no more (A9): node */                                       \
+    X(EV_NODE_ADDED, "node-added", 'D', 2)                                                                   \
+    X(EV_NODE_REMOVED, "node-removed", 'D', 2)                                                               \
+    /* where corosync reaches it: node; kv address */                                                        \
+    X(EV_NODE_ADDRESS, "node-address", 'F', 2)
 
 /* What to do about a refusal that the cluster's level is the reason of. */
 #define LEVEL_HINT "it rises by itself once every node runs a version that can"

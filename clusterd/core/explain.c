@@ -215,8 +215,8 @@ static void describe_command(const struct state *s, const struct event *e, char 
     size_t len;
 
     text_format(out, size, "%s%s%s%s%s%s%s", event_key(e->kind), e->subject[0] ? " " : "", e->subject,
-                e->node ? " " : "", e->node ? node_name(s, e->node) : "", e->to ? " to " : "",
-                e->to ? node_name(s, e->to) : "");
+                e->node && !e->subject[0] ? " " : "", e->node && !e->subject[0] ? node_name(s, e->node) : "",
+                e->to ? " to " : "", e->to ? node_name(s, e->to) : "");
     if (e->kind == EV_CMD_OP_CANCEL) {
         text_format(out, size, "%s %llu", event_key(e->kind), (unsigned long long)e->id);
     }

@@ -530,6 +530,8 @@ static void run_op(struct decide *d, const struct vm *vm, const struct op *o)
     case OP_CONFIRM:
     case OP_FENCE_TEST:
     case OP_VOLUME_REMOVE:
+    case OP_NODE_ADD:
+    case OP_NODE_REMOVE:
     case OP_KINDS:
         return;
     }

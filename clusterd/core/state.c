@@ -11,8 +11,9 @@ static const char *const mode_keys[] = {"active", "draining", "drained"};
 static const char *const wanted_keys[] = {"stopped", "running", "saved", "paused"};
 static const char *const priority_keys[] = {"none", "low", "medium", "high"};
 static const char *const op_kind_keys[OP_KINDS] = {
-    "none", "start", "stop",   "save",  "reset",        "live-migrate", "quick-migrate",
-    "move", "drain", "resume", "fence", "confirm-down", "fence-test",   "volume-remove"};
+    "none",          "start",         "stop",     "save",       "reset", "live-migrate",
+    "quick-migrate", "move",          "drain",    "resume",     "fence", "confirm-down",
+    "fence-test",    "volume-remove", "node-add", "node-remove"};
 static const char *const op_state_keys[OPS_STATES] = {"queued", "running",   "done",
                                                       "failed", "cancelled", "timed-out"};
 static const char *const job_kind_keys[JOB_KINDS] = {
@@ -201,6 +202,13 @@ struct node *state_node_by_name(const struct state *s, const char *name)
         }
     }
     return NULL;
+}
+
+bool node_is_leaving(const struct state *s, const struct node *n)
+{
+    const struct op *o = n->op != 0 ? state_op(s, n->op) : NULL;
+
+    return o != NULL && o->kind == OP_NODE_REMOVE && o->state < OPS_DONE;
 }
 
 struct vm *state_vm(const struct state *s, const char *name)

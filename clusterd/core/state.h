@@ -21,6 +21,7 @@
 #define DISARM_MS_MAX (UINT32_C(30) * 86400000) /* N4; longer ones have no end of their own */
 #define RULES_MAX     4096
 #define RULE_VMS_MAX  256 /* VMs of one rule, and of VMs that rules keep together */
+#define ADDRESS_SIZE  256 /* corosync's addresses of a node, with their NUL */
 
 typedef uint64_t node_set;
 
@@ -44,14 +45,15 @@ struct node {
     char boot[40];       /* boot id of the host */
     uint64_t memory_mib; /* what VMs may use */
     uint32_t cpus, feature_level;
-    uint64_t inventory_term; /* term of the last complete inventory of this session; 0: none */
-    uint64_t loss;           /* id (index) of the running loss; 0: not lost */
-    uint32_t fence_tries;    /* for that loss */
-    bool fence_wait;         /* the pause after a failed try runs (deadline DL_FENCE) */
-    bool fence_wanted;       /* an operator asked for it: it may not come back before that is done */
-    bool fenced;             /* it is offline because a fence was confirmed */
-    char error[TEXT_SIZE];   /* last failure of a fence, for status and explain */
-    uint64_t op;             /* running drain or resume, or 0 */
+    uint64_t inventory_term;    /* term of the last complete inventory of this session; 0: none */
+    uint64_t loss;              /* id (index) of the running loss; 0: not lost */
+    uint32_t fence_tries;       /* for that loss */
+    bool fence_wait;            /* the pause after a failed try runs (deadline DL_FENCE) */
+    bool fence_wanted;          /* an operator asked for it: it may not come back before that is done */
+    bool fenced;                /* it is offline because a fence was confirmed */
+    char error[TEXT_SIZE];      /* last failure of a fence, for status and explain */
+    uint64_t op;                /* running drain, resume, add or remove, or 0 */
+    char address[ADDRESS_SIZE]; /* corosync's, one for each link, with commas; empty: not told yet */
 };
 
 enum vm_wanted { WANT_STOPPED, WANT_RUNNING, WANT_SAVED, WANT_PAUSED };
@@ -165,6 +167,8 @@ enum op_kind {
     OP_CONFIRM, /* of a node */
     OP_FENCE_TEST,
     OP_VOLUME_REMOVE,
+    OP_NODE_ADD,
+    OP_NODE_REMOVE,
     OP_KINDS
 };
 enum op_state { OPS_QUEUED, OPS_RUNNING, OPS_DONE, OPS_FAILED, OPS_CANCELLED, OPS_TIMED_OUT, OPS_STATES };
@@ -271,6 +275,8 @@ void state_free(struct state *s);
 
 struct node *state_node(const struct state *s, uint32_t id); /* NULL when the slot is free */
 struct node *state_node_by_name(const struct state *s, const char *name);
+/* It is being removed: it gets nothing to do any more. */
+bool node_is_leaving(const struct state *s, const struct node *n);
 struct vm *state_vm(const struct state *s, const char *name);
 struct vm *state_vm_by_uuid(const struct state *s, const char *uuid);
 struct volume *state_volume(const struct state *s, const char *name);

@@ -118,6 +118,9 @@ static void c_node(struct codec *c, struct node *n)
     c_bool(c, &n->fenced);
     C_STR(c, n->error);
     c_u64(c, &n->op);
+    if (c->level >= 2) {
+        C_STR(c, n->address);
+    }
 }
 
 static void c_saved(struct codec *c, struct saved_state *s)

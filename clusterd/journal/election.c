@@ -169,7 +169,8 @@ void jelect_view(struct journal *j, const struct journal_event *event)
     consider_standing(j); /* all may have been heard while the quorum was not known yet */
 }
 
-/* Coordinator: the place of this incarnation was given to another one, and that is committed (A10). */
+/* Coordinator: the place of this incarnation was given to another one, or the node was removed, and that is
+ * committed (A9, A10). */
 static bool is_gone(struct journal *j, uint32_t node, uint64_t incarnation)
 {
     const struct journal_members *committed = &j->members;
@@ -185,7 +186,7 @@ static bool is_gone(struct journal *j, uint32_t node, uint64_t incarnation)
         committed = &before;
     }
     member = jvoters_find(committed, node);
-    return member != NULL && member->incarnation != incarnation;
+    return member == NULL || member->incarnation != incarnation;
 }
 
 void jelect_note(struct jpeer *p, const struct jmsg *m, uint64_t index)
@@ -343,7 +344,7 @@ void jelect_on_recall(struct journal *j, const struct jmsg *m)
     j->role = JOURNAL_WAITING;
     journal_say(j, JOURNAL_SET_ASIDE, "%s",
                 shortened ? "the journal was shortened: others remember that this node acknowledged more"
-                          : "the cluster has given this node's place to a newer journal of it");
+                          : "the cluster has removed this node, or given its place to a newer journal of it");
 }
 
 void jelect_timers(struct journal *j)

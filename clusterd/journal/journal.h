@@ -378,6 +378,9 @@ bool journal_snapshot_describe(const struct journal *j, uint64_t index, struct j
 /* The effective members: the last CONFIG in the log, committed or not (A9). Borrowed. */
 const struct journal_members *journal_members(const struct journal *j);
 
+/* They are committed: no change is under way. */
+bool journal_members_settled(const struct journal *j);
+
 /* The payload of a CONFIG entry, parsed; false for garbage. The core may want to look at it. */
 bool journal_members_decode(struct journal_members *m, const void *data, size_t len);
 

@@ -34,6 +34,11 @@ const struct journal_members *journal_members(const struct journal *j)
     return &j->members;
 }
 
+bool journal_members_settled(const struct journal *j)
+{
+    return j->members_index <= j->commit || j->members_index <= j->snapshot.index;
+}
+
 const char *journal_role_name(enum journal_role role)
 {
     static const char *const names[] = {"waiting",   "empty",       "searching", "candidate",

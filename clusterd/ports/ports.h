@@ -42,8 +42,8 @@ struct store_port {
      * says that the store must be set aside (A4, A10). */
     int (*persist)(void *ctx, const struct journal *j, const struct journal_persist *p, bool *fsync_failed,
                    struct err *err);
-    /* Stores a snapshot (JOURNAL_TAKE_SNAPSHOT: s->size bytes of blob, digest set) in place of the one before;
-     * on the disk when it returns 0. Errors as for persist. */
+    /* Stores a snapshot (JOURNAL_TAKE_SNAPSHOT: s->size bytes of blob, digest set) in place of the one
+     * before; on the disk when it returns 0. Errors as for persist. */
     int (*snapshot)(void *ctx, const struct journal_snapshot *s, const uint8_t *blob, bool *fsync_failed,
                     struct err *err);
     /* Copies len bytes at offset of the stored snapshot at `index`. RC_NOT_FOUND: that snapshot is not there;
@@ -109,12 +109,24 @@ struct client_port {
     void (*log)(void *ctx, enum log_level level, const char *text);
 };
 
+/* corosync's own list of the nodes, which is kept in step with the journal's members (A9). */
+struct member_node {
+    uint32_t id;
+    const char *name, *address; /* empty: not known here, whoever lists it already keeps what it has */
+};
+struct member_port {
+    void *ctx; /* NULL: there is nothing to be kept in step */
+    /* These are the members now. lead: this node is the coordinator, which tells corosync first. */
+    void (*members)(void *ctx, const struct member_node *node, unsigned nodes, bool lead);
+};
+
 struct ports {
     struct message_port msg;
     struct store_port store;
     struct runner_port run;
     struct clock_port clock;
     struct client_port client;
+    struct member_port member;
 };
 
 #endif

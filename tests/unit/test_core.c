@@ -446,9 +446,10 @@ static void the_digest_covers_every_field(void **unused)
     r->vm[r->vms++] = vm;
     assert_int_equal(state_add_rule(s, r), 0);
     vm->claims = CLAIMS_MAX;
-    FILL(n->name), FILL(n->boot), FILL(n->error);
+    FILL(n->name), FILL(n->boot), FILL(n->error), FILL(n->address);
     FLIP(s, n, struct node, FIELD(struct node, id), END(struct node, name), GAP(struct node, mode, session),
-         END(struct node, boot), END(struct node, error), GAP(struct node, error, op));
+         END(struct node, boot), END(struct node, error), GAP(struct node, error, op),
+         END(struct node, address));
     FILL(vm->name), FILL(vm->uuid), FILL(vm->saved.path), FILL(vm->error);
     FLIP(s, vm, struct vm, END(struct vm, name), END(struct vm, uuid), FIELD(struct vm, xml),
          GAP(struct vm, cpus, disks), FIELD(struct vm, disks), FIELD(struct vm, networks),

@@ -522,6 +522,41 @@ static void a10_a_journal_whose_place_was_taken_is_set_aside(void **unused)
     kit_end(&k);
 }
 
+/* A9: whoever was removed is told so and sets its journal aside; added anew, it comes as a new one. */
+static void a9_a_removed_node_is_told(void **unused)
+{
+    struct journal_event ev = {.type = JOURNAL_EV_MEMBER_REMOVE};
+    struct kit k;
+    struct jmsg m;
+
+    (void)unused;
+    kit_begin(&k, 1, 3);
+    kit_elect(&k, true);
+    kit_ack(&k, 2, 1, 1);
+    kit_ack(&k, 3, 1, 1);
+    ev.member.node = 3;
+    assert_int_equal(kit_step(&k, &ev), RC_OK);
+    assert_false(journal_members_settled(k.j));
+    kit_forget(&k);
+    kit_hello(&k, 3, 1, 1, 1);
+    assert_false(kit_sent(&k, JMSG_RECALL, &m)); /* not yet committed: it may still be undone */
+    kit_ack(&k, 2, 1, 2);
+    assert_true(journal_members_settled(k.j));
+    assert_null(member(&k, 3));
+    kit_hello(&k, 3, 1, 1, 1);
+    assert_true(kit_sent(&k, JMSG_RECALL, &m));
+    assert_true(m.recall.gone && m.recall.incarnation == 103);
+    kit_forget(&k);
+    ev.type = JOURNAL_EV_MEMBER_ADD;
+    assert_int_equal(kit_step(&k, &ev), RC_OK);
+    kit_ack(&k, 2, 1, 3);
+    hello_empty(&k, 3, 555); /* it has set its journal aside */
+    kit_ack(&k, 2, 1, 4);
+    assert_int_equal(member(&k, 3)->incarnation, 555);
+    assert_int_equal(member(&k, 3)->votes, 0);
+    kit_end(&k);
+}
+
 static void a10_journals_of_different_clusters_never_merge(void **unused)
 {
     struct kit k;
@@ -712,6 +747,7 @@ int main(void)
         cmocka_unit_test(a10_the_vote_and_the_word_of_an_amnesiac_do_not_count),
         cmocka_unit_test(a10_a_write_that_ends_after_the_store_was_given_up_starts_nothing),
         cmocka_unit_test(a10_a_journal_whose_place_was_taken_is_set_aside),
+        cmocka_unit_test(a9_a_removed_node_is_told),
         cmocka_unit_test(a10_journals_of_different_clusters_never_merge),
         cmocka_unit_test(creation_needs_all_configured_nodes_present_and_empty),
         cmocka_unit_test(an_empty_node_takes_the_base_that_lists_its_very_journal),

@@ -499,6 +499,30 @@ static void say_as(struct kit *k, uint32_t from, enum event_kind kind, uint64_t 
     buf_fini(&b);
 }
 
+static void member_add(struct kit *k, uint32_t node)
+{
+    struct journal_event ev = {.type = JOURNAL_EV_MEMBER_ADD, .member = {node}};
+
+    assert_int_equal(journal_feed(k->sh, &ev, NULL), 0);
+    kit_pass(k, 50);
+}
+
+/* A9: whoever was removed may still talk. */
+static void only_members_are_listened_to(void **state)
+{
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    shell_view(k.sh, 3, 3, true, 2);
+    say_as(&k, 2, EV_NODE_UP, 1);
+    assert_null(state_node(shell_state(k.sh), 2));
+    member_add(&k, 2);
+    say_as(&k, 2, EV_NODE_UP, 1);
+    assert_non_null(state_node(shell_state(k.sh), 2));
+    kit_close(&k);
+}
+
 static void a_daemon_that_only_observes_is_not_fenced(void **state)
 {
     const struct node *n;
@@ -509,6 +533,7 @@ static void a_daemon_that_only_observes_is_not_fenced(void **state)
     (void)state;
     kit_open(&k);
     shell_view(k.sh, 3, 3, true, 2);
+    member_add(&k, 2);
     say_as(&k, 2, EV_NODE_UP, 1);
     say_as(&k, 2, EV_INVENTORY, 2);
     n = state_node(shell_state(k.sh), 2);
@@ -554,6 +579,7 @@ int main(void)
         cmocka_unit_test(an_older_build_does_not_start_on_a_newer_store),
         cmocka_unit_test(the_odd_one_of_three_begins_anew),
         cmocka_unit_test(without_a_majority_nothing_is_decided),
+        cmocka_unit_test(only_members_are_listened_to),
         cmocka_unit_test(a_daemon_that_only_observes_is_not_fenced),
     };
 
