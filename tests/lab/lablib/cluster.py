@@ -26,7 +26,7 @@ def quorate(host):
 def configure(lab):
     first = lab.any_host()
     wait_until("the cluster decides (clusterctl status)", lambda: quorate(first), 30)
-    for host in lab.hosts:
+    for host in lab.hosts[:lab.settings["nodes"]]:
         ctl(first, "fence", "add", f"ipmi-{host.name}", "--agent", "fence_ipmilan", "--nodes", host.name,
             *host.bmc.fence_parameters())
     for number in range(1, len(lab.volumes) + 1):

@@ -87,7 +87,7 @@ class Lab:
         self.vms, self.clusterd, self.kvm = settings["vms"], settings["clusterd"], settings["kvm"]
         self.build = pathlib.Path(settings["build"])
         self.volumes = [Disk(self.dir / f"vol{number}.img") for number in range(1, settings["volumes"] + 1)]
-        self.hosts = [Host(self, number) for number in range(1, settings["nodes"] + 1)]
+        self.hosts = [Host(self, number) for number in range(1, settings["nodes"] + settings.get("spare", 0) + 1)]
 
     def need_up(self):
         if not self.hosts:
@@ -126,7 +126,8 @@ class Lab:
     def corosync_conf(self):
         transport = FAST if len(self.hosts) < LARGE_FROM else LARGE
         return COROSYNC_CONF.format(name=self.name, transport=transport, nodes="".join(
-            NODE.format(number=host.number, address=net.host_address(host.number)) for host in self.hosts))
+            NODE.format(number=host.number, address=net.host_address(host.number))
+            for host in self.hosts[:self.settings["nodes"]]))
 
     def volume_devices(self):
         return [volume.device() for volume in self.volumes]
@@ -140,7 +141,8 @@ class Lab:
 
     # ---- up and down ----
 
-    def up(self, nodes, volumes, vms, clusterd):
+    def up(self, nodes, volumes, vms, clusterd, spare=0, absent=0):
+        """SPARE hosts are prepared and no members; the last ABSENT nodes stay off, and nothing is configured then."""
         if self.dir.exists() or self.network.path.exists():
             raise LabError(f"lab '{self.name}' is up already, or a part of it was left (lab down)")
         build = pathlib.Path(os.environ.get("LAB_BUILD", SOURCE / "build/run")).resolve()
@@ -148,7 +150,7 @@ class Lab:
             raise LabError(f"no build in {build}: run ./tests/run, or set LAB_BUILD to a build tree")
         self._stage(build)
         (CACHE / "libvirt").mkdir(parents=True, exist_ok=True)
-        self._configure({"nodes": nodes, "volumes": volumes, "vms": vms, "kvm": False, "build": str(build),
+        self._configure({"nodes": nodes, "spare": spare, "absent": absent, "volumes": volumes, "vms": vms, "kvm": False, "build": str(build),
                          "clusterd": clusterd and self._installed("sbin/clusterd")})
         self.kvm = self.settings["kvm"] = vms and guest.kvm_works(self)
         (self.dir / "lab.json").write_text(json.dumps(self.settings), encoding="ascii")
@@ -172,9 +174,9 @@ class Lab:
             host.create()
         if self.vms:
             self._start_evidence()
-        self.power_on(self.hosts)
+        self.power_on(self.hosts[:self.settings["nodes"] - self.settings["absent"]])
         self.wait_quorate()
-        if self.clusterd and self._installed("sbin/clusterctl"):
+        if self.clusterd and not self.settings["absent"] and self._installed("sbin/clusterctl"):
             cluster.configure(self)
 
     def _start_evidence(self):

@@ -72,10 +72,10 @@ class Guest:
 
 
 class Trial:
-    def __init__(self, nodes=3, volumes=1, vms=True, clusterd=True):
+    def __init__(self, nodes=3, volumes=1, vms=True, clusterd=True, **more):
         script = pathlib.Path(sys.argv[0]).name
         os.environ.setdefault("LAB", re.sub(r"[^a-z0-9-]", "", f"t{script}")[:16].rstrip("-"))
-        self.options = (nodes, volumes, vms, clusterd)
+        self.options, self.more = (nodes, volumes, vms, clusterd), more
         self.lab = Lab()
         self.guests = {}
         self.begin = time.monotonic()
@@ -114,7 +114,7 @@ class Trial:
         return {}
 
     def __enter__(self):
-        self.lab.up(*self.options)
+        self.lab.up(*self.options, **self.more)
         self.note("the lab is up")
         return self
 
