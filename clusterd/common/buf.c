@@ -1,5 +1,6 @@
 #include "common/buf.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,14 +58,16 @@ void buf_raw(struct buf *b, const void *data, size_t len)
     b->len += len;
 }
 
-static void buf_int(struct buf *b, uint64_t v, unsigned bytes)
+/* What the codec does most: a few instructions where there is room. */
+static inline void buf_int(struct buf *b, uint64_t v, unsigned bytes)
 {
-    uint8_t le[8];
+    uint64_t le = htole64(v);
 
-    for (unsigned i = 0; i < bytes; i++) {
-        le[i] = (uint8_t)(v >> (8 * i));
+    if ((b->failed || b->cap - b->len < bytes) && !buf_grow(b, bytes)) {
+        return;
     }
-    buf_raw(b, le, bytes);
+    memcpy(b->data + b->len, &le, bytes);
+    b->len += bytes;
 }
 
 void buf_u8(struct buf *b, uint8_t v)
@@ -133,16 +136,17 @@ void rd_raw(struct rd *r, void *out, size_t len)
     }
 }
 
-static uint64_t rd_int(struct rd *r, unsigned bytes)
+static inline uint64_t rd_int(struct rd *r, unsigned bytes)
 {
-    uint8_t le[8];
-    uint64_t v = 0;
+    uint64_t le = 0;
 
-    rd_raw(r, le, bytes);
-    for (unsigned i = 0; i < bytes; i++) {
-        v |= (uint64_t)le[i] << (8 * i);
+    if (r->bad || rd_left(r) < bytes) {
+        r->bad = true;
+        return 0;
     }
-    return v;
+    memcpy(&le, r->p, bytes);
+    r->p += bytes;
+    return le64toh(le);
 }
 
 uint8_t rd_u8(struct rd *r)

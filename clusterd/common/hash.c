@@ -1,65 +1,70 @@
 #include "common/hash.h"
 
+#include <endian.h>
 #include <stdio.h>
+#include <string.h>
 
 #define ROTL(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
 
-static void sip_round(uint64_t v[4])
+struct sip {
+    uint64_t a, b, c, d;
+};
+
+static inline struct sip sip_round(struct sip v)
 {
-    v[0] += v[1];
-    v[1] = ROTL(v[1], 13) ^ v[0];
-    v[0] = ROTL(v[0], 32);
-    v[2] += v[3];
-    v[3] = ROTL(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = ROTL(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = ROTL(v[1], 17) ^ v[2];
-    v[2] = ROTL(v[2], 32);
+    v.a += v.b;
+    v.b = ROTL(v.b, 13) ^ v.a;
+    v.a = ROTL(v.a, 32);
+    v.c += v.d;
+    v.d = ROTL(v.d, 16) ^ v.c;
+    v.a += v.d;
+    v.d = ROTL(v.d, 21) ^ v.a;
+    v.c += v.b;
+    v.b = ROTL(v.b, 17) ^ v.c;
+    v.c = ROTL(v.c, 32);
+    return v;
 }
 
+static struct sip sip_word(struct sip v, uint64_t m)
+{
+    v.d ^= m;
+    v = sip_round(sip_round(v));
+    v.a ^= m;
+    return v;
+}
+
+static uint64_t sip_end(struct sip *v)
+{
+    *v = sip_round(sip_round(sip_round(sip_round(*v))));
+    return v->a ^ v->b ^ v->c ^ v->d;
+}
+
+/* n: at most 8 */
 static uint64_t load_le(const uint8_t *p, size_t n)
 {
     uint64_t v = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        v |= (uint64_t)p[i] << (8 * i);
-    }
-    return v;
+    memcpy(&v, p, n);
+    return le64toh(v);
 }
 
 struct hash hash_bytes(struct hash seed, const void *data, size_t len)
 {
     uint64_t k0 = 0x636c757374657264ULL ^ seed.lo, k1 = 0x6a6f75726e616c31ULL ^ seed.hi;
-    uint64_t v[4] = {0x736f6d6570736575ULL ^ k0, 0x646f72616e646f6dULL ^ k1 ^ 0xee,
-                     0x6c7967656e657261ULL ^ k0, 0x7465646279746573ULL ^ k1};
+    struct sip v = {0x736f6d6570736575ULL ^ k0, 0x646f72616e646f6dULL ^ k1 ^ 0xee, 0x6c7967656e657261ULL ^ k0,
+                    0x7465646279746573ULL ^ k1};
     const uint8_t *p = data;
     struct hash h;
     size_t left = len;
-    uint64_t m;
 
     for (; left >= 8; left -= 8, p += 8) {
-        m = load_le(p, 8);
-        v[3] ^= m;
-        sip_round(v);
-        sip_round(v);
-        v[0] ^= m;
+        v = sip_word(v, load_le(p, 8));
     }
-    m = ((uint64_t)len << 56) | (left ? load_le(p, left) : 0);
-    v[3] ^= m;
-    sip_round(v);
-    sip_round(v);
-    v[0] ^= m;
-    v[2] ^= 0xee;
-    for (int i = 0; i < 4; i++) {
-        sip_round(v);
-    }
-    h.lo = v[0] ^ v[1] ^ v[2] ^ v[3];
-    v[1] ^= 0xdd;
-    for (int i = 0; i < 4; i++) {
-        sip_round(v);
-    }
-    h.hi = v[0] ^ v[1] ^ v[2] ^ v[3];
+    v = sip_word(v, ((uint64_t)len << 56) | (left ? load_le(p, left) : 0));
+    v.c ^= 0xee;
+    h.lo = sip_end(&v);
+    v.b ^= 0xdd;
+    h.hi = sip_end(&v);
     return h;
 }
 

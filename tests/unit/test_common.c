@@ -72,7 +72,7 @@ static void hash_depends_on_every_byte_and_on_the_seed(void **unused)
     assert_false(hash_eq(a, hash_bytes(a, "abcdefghi", 9)));
     assert_true(hash_eq(a, hash_bytes(zero, "abcdefghi", 9)));
     hash_hex(a, hex);
-    assert_int_equal(strlen(hex), 32);
+    assert_string_equal(hex, "12f919d54e1915eded7e63c7e6f72bbc"); /* it stands in journals */
 }
 
 static void errors_carry_code_context_and_hint(void **unused)
