@@ -29,9 +29,12 @@ uint64_t stream(enum stream what, uint64_t number)
     return mix(mix(sim.seed + UINT64_C(0x9e3779b97f4a7c15)) + ((uint64_t)what << 56) + number);
 }
 
-void stream_use(uint64_t *state)
+uint64_t *stream_use(uint64_t *state)
 {
+    uint64_t *before = sim.rng;
+
     sim.rng = state != NULL ? state : &sim.common;
+    return before;
 }
 
 static uint64_t next_random(void)

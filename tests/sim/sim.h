@@ -116,6 +116,16 @@ struct stats {
 #undef X
 };
 
+/* Which rows of the transition tables were reached; those that sim_rules.inc does not know by name. */
+#define COVER_RULES  400
+#define COVER_OTHERS 400
+#define COVER_KEY    200
+struct cover {
+    uint64_t reached[COVER_RULES];
+    unsigned others, seeds[COVER_OTHERS]; /* seeds: in how many */
+    char other[COVER_OTHERS][COVER_KEY];
+};
+
 /* ------------------------------------------------------------------------------------------------- events */
 
 enum item_type {
@@ -218,10 +228,9 @@ struct host {
     uint64_t rng, launches;
     char name[NAME_SIZE], boot[40];
     bool on, paused;
-    bool power;      /* what its BMC says: a crashed host still has it */
-    uint64_t powers; /* how often it was switched on */
-    bool cord;       /* its BMC does not answer */
-    uint64_t bmc_lies_until;
+    bool power;         /* what its BMC says: a crashed host still has it */
+    uint64_t powers;    /* how often it was switched on */
+    bool cord;          /* its BMC does not answer */
     bool spared;        /* it was said to be off, and is not: a lie that may break S1 */
     unsigned level;     /* the feature level that its build knows (A13) */
     bool broken;        /* stays off: the liveness phase does without it */
@@ -283,7 +292,7 @@ struct vm_world {
     uint64_t *used; /* owned; tags that ran (S7) */
     size_t n_used;
     node_set lost;   /* hosts that died with a QEMU of it, of which nobody has proven it yet (S3) */
-    bool lied;       /* it ran on a host that was falsely reported to be off, and may run twice by that */
+    bool lied;       /* it ran on a host that was falsely reported to be off: from then on it may run twice */
     node_set claims; /* of the newest state that any node has applied */
     bool known;      /* that state has it */
 };
@@ -337,6 +346,8 @@ struct agent {
     uint32_t timeout_ms;
     bool killed; /* the answer was given; what is left holds its lock */
     bool cancelled, acted, hangs, prepared;
+    uint64_t number; /* of its stream: its host's, and which of that host's */
+    uint8_t steps;
     int code;
     char reason[TEXT_SIZE];
     struct buf out;
@@ -379,6 +390,7 @@ struct sim {
     size_t n_heap, cap_heap;
     struct stats stats;
     uint64_t applied[EV_COUNT], rejected[EV_COUNT]; /* how often, by kind */
+    struct cover cover;
     uint64_t rings, partition;
     uint64_t ring_ids[RING_IDS_MAX]; /* that were used */
     size_t n_ring_ids;
@@ -439,9 +451,9 @@ enum stream {
 /* sim.c */
 void run_seed(uint64_t seed, bool traced);
 /* The first state of a stream of random numbers; and what draw() draws from until the next item (NULL: the
- * common one). */
+ * common one). Returns what it did before. */
 uint64_t stream(enum stream what, uint64_t number);
-void stream_use(uint64_t *state);
+uint64_t *stream_use(uint64_t *state);
 /* Shall this fault, command or agent's fault happen? */
 bool kept(enum stream what, uint64_t number);
 uint64_t draw(uint64_t below);                 /* 0 when below is 0 */
@@ -539,13 +551,28 @@ void check_qemu(int vm, int host);
 void check_started(int vm, int host);
 void check_resumed(int vm, int host);
 void check_look(void);
-void check_row(const struct history_row *row); /* counts what the core was asked */
 /* A14: all who are there hold one state again. */
 bool check_same_state(char *why, size_t size);
 /* L1, L2. */
 bool check_converged(char *why, size_t size);
 /* Prints what the coordinators think of it. */
 void check_explain(void);
+
+/* sim_range.c */
+void print_options(void); /* as the command line takes them */
+bool write_all(int fd, const void *data, size_t len);
+bool read_all(int fd, void *data, size_t len);
+
+/* sim_shrink.c */
+void shrink(uint64_t seed); /* prints the smallest run that it finds which fails in the same way */
+bool parse_keep(const char *text);
+void print_keep(void);
+
+/* sim_cover.c */
+void cover_row(const struct history_row *row); /* one entry, at its first being applied */
+void cover_add(struct cover *sum, const struct cover *c);
+/* Returns how many that have to be reached were not, or are not known. */
+unsigned cover_print(const struct cover *c);
 
 /* sim_raft.c */
 void raft_init(void);

@@ -247,7 +247,7 @@ static int disk_set_aside(void *ctx, const char *why, struct err *err)
 static int disk_history_add(void *ctx, const struct history_row *row)
 {
     if (daemon_effect(ctx) && row->index > sim.newest_index) {
-        check_row(row);
+        cover_row(row);
     }
     return 0;
 }

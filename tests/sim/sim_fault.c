@@ -182,15 +182,6 @@ static void bmc_unreachable(struct host *h)
     h->cord = chance(500);
 }
 
-/* Power off and status will both be said to be what was asked for, and are not. Only in some seeds: S1 may be
- * broken by that lie alone, and all other seeds have to hold it without this excuse. */
-static void bmc_lies(struct host *h)
-{
-    if (sim.lying_bmcs) {
-        h->bmc_lies_until = sim.now + between(5 * SECOND, 60 * SECOND);
-    }
-}
-
 static void disk_full(struct host *h)
 {
     h->disk_bad_until = sim.now + between(10 * MS, chance(900) ? 3 * SECOND : 15 * SECOND);
@@ -247,11 +238,11 @@ static void state_flips(struct host *h)
 static const struct {
     unsigned weight;
     void (*happens)(struct host *h);
-} faults[] = {{16, host_dies},      {14, daemon_dies},    {2, blackout},   {10, host_freezes},
-              {10, daemon_freezes}, {14, partition},      {3, storm},      {3, quorum_differs},
-              {4, bmc_unreachable}, {6, bmc_lies},        {4, disk_full},  {5, disk_slow},
-              {1, fsync_fails},     {8, libvirt_restart}, {9, guest_end},  {2, clock_jumps},
-              {3, corosync_dies},   {4, leave},           {3, state_flips}};
+} faults[] = {{16, host_dies},      {14, daemon_dies}, {2, blackout},    {10, host_freezes},
+              {10, daemon_freezes}, {14, partition},   {3, storm},       {3, quorum_differs},
+              {4, bmc_unreachable}, {4, disk_full},    {5, disk_slow},   {1, fsync_fails},
+              {8, libvirt_restart}, {9, guest_end},    {2, clock_jumps}, {3, corosync_dies},
+              {4, leave},           {3, state_flips}};
 #define KINDS (sizeof faults / sizeof faults[0])
 
 static void fault(void)
@@ -326,7 +317,7 @@ void drive_liveness(void)
         struct host *h = &sim.hosts[i];
 
         h->cord = h->fsync_fails = false;
-        h->disk_bad_until = h->disk_slow_until = h->bmc_lies_until = h->countdown = 0;
+        h->disk_bad_until = h->disk_slow_until = h->countdown = 0;
         host_resume(h);
         daemon_resume(h);
         host_corosync(h, true);

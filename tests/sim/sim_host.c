@@ -313,7 +313,7 @@ void daemon_resume(struct host *h)
 /* corosync alone: its daemon sees an empty view, and joins again when it is back. */
 void host_corosync(struct host *h, bool up)
 {
-    if (!h->on || h->corosync == up) {
+    if (!h->on || h->corosync == up || (up && h->broken)) {
         return;
     }
     trace("%s: corosync %s", h->name, up ? "is back" : "dies");

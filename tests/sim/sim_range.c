@@ -9,7 +9,9 @@
 
 #include "sim.h"
 
-#define FAILURES_MAX 20
+#define FAILURES_MAX 20   /* that are printed */
+#define SHRINKS_MAX  3    /* … and of those so many shrunk */
+#define COVER_SEEDS  1000 /* from so many on everything has to have been reached */
 #define JOBS_MAX     64
 
 struct sim_options options;
@@ -17,15 +19,25 @@ struct sim_options options;
 /* ------------------------------------------------------------------------------------------------ many seeds
  */
 
+/* What a worker says of one seed. */
 struct record {
     uint64_t seed;
-    bool begins, failed;
+    bool failed;
     char failure[1024];
     struct stats stats;
     uint64_t applied[EV_COUNT], rejected[EV_COUNT];
+    struct cover cover;
 };
 
-static void write_all(int fd, const void *data, size_t len)
+struct range {
+    uint64_t first, last;
+    unsigned jobs, failures, printed;
+    uint64_t failed[FAILURES_MAX]; /* seeds */
+    double seconds;
+    struct record sum;
+};
+
+bool write_all(int fd, const void *data, size_t len)
 {
     const char *p = data;
 
@@ -33,14 +45,15 @@ static void write_all(int fd, const void *data, size_t len)
         ssize_t n = write(fd, p, len);
 
         if (n <= 0) {
-            _exit(1);
+            return false;
         }
         p += n;
         len -= (size_t)n;
     }
+    return true;
 }
 
-static bool read_all(int fd, void *data, size_t len)
+bool read_all(int fd, void *data, size_t len)
 {
     char *p = data;
 
@@ -56,20 +69,31 @@ static bool read_all(int fd, void *data, size_t len)
     return true;
 }
 
+static void take(struct record *r, uint64_t seed)
+{
+    r->seed = seed;
+    r->failed = sim.failed;
+    snprintf(r->failure, sizeof r->failure, "%s", sim.failure);
+    r->stats = sim.stats;
+    memcpy(r->applied, sim.applied, sizeof r->applied);
+    memcpy(r->rejected, sim.rejected, sizeof r->rejected);
+    r->cover = sim.cover;
+}
+
+/* Says each seed before it begins, so that one that kills the worker is known. */
 static void worker(int fd, uint64_t first, uint64_t last, unsigned step)
 {
-    for (uint64_t seed = first; seed <= last; seed += step) {
-        struct record r = {.seed = seed, .begins = true};
+    static struct record r;
 
-        write_all(fd, &r, sizeof r);
+    for (uint64_t seed = first; seed <= last; seed += step) {
+        if (!write_all(fd, &seed, sizeof seed)) {
+            _exit(1);
+        }
         run_seed(seed, false);
-        r.begins = false;
-        r.failed = sim.failed;
-        snprintf(r.failure, sizeof r.failure, "%s", sim.failure);
-        r.stats = sim.stats;
-        memcpy(r.applied, sim.applied, sizeof r.applied);
-        memcpy(r.rejected, sim.rejected, sizeof r.rejected);
-        write_all(fd, &r, sizeof r);
+        take(&r, seed);
+        if (!write_all(fd, &r, sizeof r)) {
+            _exit(1);
+        }
         if (sim.failed && options.first_only) {
             break;
         }
@@ -86,20 +110,49 @@ static void add(struct record *sum, const struct record *r)
         sum->applied[k] += r->applied[k];
         sum->rejected[k] += r->rejected[k];
     }
+    cover_add(&sum->cover, &r->cover);
 }
 
-static void failed_seed(uint64_t seed, const char *why)
+/* The options that a replay needs besides the seed. */
+void print_options(void)
 {
-    printf("seed %llu FAILED: %s\n    replay: sim --seed %llu --trace\n", (unsigned long long)seed, why,
-           (unsigned long long)seed);
-    (void)fflush(stdout);
+    if (options.nodes > 0) {
+        printf(" --nodes %d", options.nodes);
+    }
+    if (options.vms > 0) {
+        printf(" --vms %d", options.vms);
+    }
+    if (options.events > 0) {
+        printf(" --events %llu", (unsigned long long)options.events);
+    }
+    if (options.chaos_ms > 0) {
+        printf(" --chaos %llu", (unsigned long long)options.chaos_ms);
+    }
+    if (options.keeps) {
+        printf(" --keep ");
+        print_keep();
+    }
 }
 
-/* What was exercised: faults, and the events of the core (applied/rejected). */
-static void print_stats(const struct record *r)
+static void failed_seed(struct range *g, uint64_t seed, const char *why)
+{
+    if (g->failures < FAILURES_MAX) {
+        g->failed[g->failures] = seed;
+        printf("seed %llu FAILED: %s\n    replay: sim --seed %llu", (unsigned long long)seed, why,
+               (unsigned long long)seed);
+        print_options();
+        printf(" --trace\n");
+        (void)fflush(stdout);
+    }
+    g->failures++;
+}
+
+/* What was exercised: faults, and the events of the core (applied/rejected). Returns how many faults were
+ * never reached. */
+static unsigned print_stats(const struct record *r)
 {
     const struct stats *s = &r->stats;
-    unsigned column = 0;
+    unsigned column = 0, missing = 0;
 
 #define X(name) printf("%-22s %10llu%s", #name, (unsigned long long)s->name, ++column % 3 ? "   " : "\n");
     STATS(X)
@@ -109,83 +162,143 @@ static void print_stats(const struct record *r)
                (unsigned long long)r->rejected[k], ++column % 3 ? "   " : "\n");
     }
     printf("%s", column % 3 ? "\n" : "");
+#define X(name)                                                                                              \
+    if (s->name == 0) {                                                                                      \
+        printf("never reached: %s\n", #name);                                                                \
+        missing++;                                                                                           \
+    }
+    FAULTS(X)
+#undef X
+    for (int k = EV_OPEN; k < EV_COUNT; k++) {
+        if (r->applied[k] == 0 && k != EV_CMD_RULE_ADD && k != EV_CMD_RULE_REMOVE) {
+            printf("never reached: %s\n", event_key((enum event_kind)k));
+            missing++;
+        }
+    }
+    return missing;
 }
 
 /* Reads what a worker says; a worker that dies in the middle of a seed has failed it. */
-static unsigned collect(const int *fds, unsigned jobs, struct record *sum)
+static void collect(struct range *g, const int *fds)
 {
-    unsigned failures = 0, open = jobs;
+    static struct record r;
     bool done[JOBS_MAX] = {false};
-    uint64_t current[JOBS_MAX] = {0};
 
-    while (open > 0) {
-        for (unsigned i = 0; i < jobs; i++) {
-            struct record r;
+    for (unsigned open = g->jobs; open > 0;) {
+        for (unsigned i = 0; i < g->jobs; i++) {
+            uint64_t seed;
 
             if (done[i]) {
                 continue;
             }
-            if (!read_all(fds[i], &r, sizeof r)) {
+            if (!read_all(fds[i], &seed, sizeof seed)) {
                 done[i] = true;
                 open--;
-                if (current[i] != 0) {
-                    failures++;
-                    failed_seed(current[i], "the simulator crashed");
+            } else if (!read_all(fds[i], &r, sizeof r)) {
+                failed_seed(g, seed, "the simulator crashed");
+            } else {
+                add(&g->sum, &r);
+                if (r.failed) {
+                    failed_seed(g, seed, r.failure);
                 }
-                continue;
-            }
-            current[i] = r.begins ? r.seed : 0;
-            if (r.begins) {
-                continue;
-            }
-            add(sum, &r);
-            if (r.failed && failures++ < FAILURES_MAX) {
-                failed_seed(r.seed, r.failure);
             }
         }
     }
-    return failures;
 }
 
-static int run_range(uint64_t first, uint64_t last, unsigned jobs)
+static bool run_workers(struct range *g)
 {
     int fds[JOBS_MAX];
-    struct record sum = {0};
     struct timespec begin, end;
-    double seconds;
-    unsigned failures;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &begin);
-    for (unsigned i = 0; i < jobs; i++) {
+    for (unsigned i = 0; i < g->jobs; i++) {
         int p[2];
         pid_t pid;
 
         if (pipe(p) != 0 || (pid = fork()) < 0) {
             perror("sim");
-            return 1;
+            return false;
         }
         if (pid == 0) {
             close(p[0]);
-            worker(p[1], first + i, last, jobs);
+            worker(p[1], g->first + i, g->last, g->jobs);
         }
         close(p[1]);
         fds[i] = p[0];
     }
-    failures = collect(fds, jobs, &sum);
+    collect(g, fds);
     while (wait(NULL) > 0 || errno == EINTR) {
     }
     (void)clock_gettime(CLOCK_MONOTONIC, &end);
-    seconds = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
-    print_stats(&sum);
-    printf("sim: seeds %llu to %llu: %u failed, %.1f seeds/s, %.0f events/s\n", (unsigned long long)first,
-           (unsigned long long)last, failures, (double)(last - first + 1) / seconds,
-           (double)sum.stats.events / seconds);
-    return failures ? 1 : 0;
+    g->seconds = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+    return true;
 }
+
+/* A row of tests/sim/RECORD. */
+static bool record(const struct range *g, const char *path, const char *commit)
+{
+    FILE *f = fopen(path, "a");
+
+    if (f == NULL) {
+        perror(path);
+        return false;
+    }
+    (void)fprintf(f, "| %s | %llu..%llu | %llu | %u failed%s |", commit, (unsigned long long)g->first,
+                  (unsigned long long)g->last, (unsigned long long)(g->last - g->first + 1), g->failures,
+                  g->failures ? ":" : "");
+    for (unsigned i = 0; i < g->failures && i < FAILURES_MAX; i++) {
+        (void)fprintf(f, " %llu", (unsigned long long)g->failed[i]);
+    }
+    (void)fprintf(f, " |\n");
+    return fclose(f) == 0;
+}
+
+static int run_range(struct range *g, const char *record_path, const char *commit)
+{
+    uint64_t seeds = g->last - g->first + 1;
+    bool plain = options.nodes == 0 && options.vms == 0 && options.events == 0 && options.chaos_ms == 0 &&
+                 !options.keeps && !options.first_only;
+    unsigned missing;
+
+    printf("seeds %llu to %llu", (unsigned long long)g->first, (unsigned long long)g->last);
+    print_options();
+    printf("\n");
+    (void)fflush(stdout);
+    if (!run_workers(g)) {
+        return 1;
+    }
+    for (unsigned i = 0; i < g->failures && i < SHRINKS_MAX && !options.first_only; i++) {
+        shrink(g->failed[i]);
+    }
+    missing = cover_print(&g->sum.cover);
+    missing += print_stats(&g->sum);
+    if (record_path != NULL && !record(g, record_path, commit)) {
+        return 1;
+    }
+    printf("sim: seeds %llu to %llu: %u failed, %.1f seeds/s, %.0f events/s\n", (unsigned long long)g->first,
+           (unsigned long long)g->last, g->failures, (double)seeds / g->seconds,
+           (double)g->sum.stats.events / g->seconds);
+    if (plain && seeds >= COVER_SEEDS && missing > 0) {
+        printf("sim: FAILED: %u things were never reached, or are not in the table\n", missing);
+        return 1;
+    }
+    return g->failures ? 1 : 0;
+}
+
+/* --------------------------------------------------------------------------------------------- command line
+ */
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: sim [--nodes N] [--vms M] --seed N [--trace] | --seeds A..B [--jobs J]\n");
+    (void)fprintf(
+        stderr,
+        "usage: sim [OPTIONS] --seed N [--trace | --shrink]\n"
+        "       sim [OPTIONS] --seeds A..B [--jobs J] [--first] [--record FILE --commit ID]\n"
+        "OPTIONS, instead of what the seed draws (a replay needs the same):\n"
+        "  --nodes N, --vms M      how many\n"
+        "  --events N, --chaos MS  the faults last for so many events, for so long\n"
+        "  --keep LIST             of faults f1, commands c1 and agents' faults a1 only these (or none)\n");
     return 2;
 }
 
@@ -196,58 +309,107 @@ static void print_name(const char *name)
 }
 #endif
 
+struct args {
+    struct range range;
+    bool one, traced, shrinks;
+    const char *record, *commit;
+};
+
+static bool number(const char *text, uint64_t *out)
+{
+    char *end;
+
+    *out = strtoull(text, &end, 10);
+    return end != text && *end == '\0';
+}
+
+static bool parse_range(const char *text, struct range *g)
+{
+    char *end;
+
+    g->first = strtoull(text, &end, 10);
+    return strncmp(end, "..", 2) == 0 && number(end + 2, &g->last) && g->last >= g->first;
+}
+
+/* An option with a value. */
+static bool parse_value(struct args *a, const char *name, const char *value)
+{
+    uint64_t n = 0;
+    bool ok = number(value, &n);
+
+    if (strcmp(name, "--seed") == 0) {
+        a->one = true;
+        a->range.first = a->range.last = n;
+    } else if (strcmp(name, "--seeds") == 0) {
+        ok = parse_range(value, &a->range);
+    } else if (strcmp(name, "--nodes") == 0) {
+        ok = ok && n >= 1 && n <= HOSTS_MAX;
+        options.nodes = (int)n;
+    } else if (strcmp(name, "--vms") == 0) {
+        ok = ok && n >= 1 && n <= VMS_MAX;
+        options.vms = (int)n;
+    } else if (strcmp(name, "--events") == 0) {
+        options.events = n;
+    } else if (strcmp(name, "--chaos") == 0) {
+        options.chaos_ms = n;
+    } else if (strcmp(name, "--keep") == 0) {
+        ok = parse_keep(value);
+    } else if (strcmp(name, "--jobs") == 0) {
+        ok = ok && n >= 1 && n <= JOBS_MAX;
+        a->range.jobs = (unsigned)n;
+    } else if (strcmp(name, "--record") == 0) {
+        a->record = value;
+        ok = true;
+    } else if (strcmp(name, "--commit") == 0) {
+        a->commit = value;
+        ok = true;
+    } else {
+        return false;
+    }
+    return ok;
+}
+
+static int run_one(const struct args *a)
+{
+    static struct record r;
+    static struct range g;
+    uint64_t seed = a->range.first;
+
+    run_seed(seed, a->traced);
+    take(&r, seed);
+    if (!a->traced) {
+        (void)print_stats(&r);
+    }
+    if (r.failed) {
+        failed_seed(&g, seed, r.failure);
+        if (a->shrinks) {
+            shrink(seed);
+        }
+    }
+    return r.failed ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t first = 1, last = 200;
-    unsigned jobs = 2;
-    bool one = false, traced = false;
-    struct record r = {0};
+    static struct args a = {.range = {.first = 1, .last = 200, .jobs = 2}, .commit = "?"};
 
     for (int i = 1; i < argc; i++) {
-        char *end;
-
         if (strcmp(argv[i], "--trace") == 0) {
-            traced = true;
+            a.traced = true;
         } else if (strcmp(argv[i], "--first") == 0) {
             options.first_only = true;
+        } else if (strcmp(argv[i], "--shrink") == 0) {
+            a.shrinks = true;
 #ifdef ENABLE_MUTANTS
         } else if (strcmp(argv[i], "--list-mutants") == 0) {
             mutant_list(print_name);
             return 0;
 #endif
-        } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
-            first = last = strtoull(argv[++i], &end, 10);
-            one = true;
-        } else if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc) {
-            first = strtoull(argv[++i], &end, 10);
-            if (strncmp(end, "..", 2) != 0) {
-                return usage();
-            }
-            last = strtoull(end + 2, &end, 10);
-        } else if (strcmp(argv[i], "--nodes") == 0 && i + 1 < argc) {
-            options.nodes = (int)strtol(argv[++i], &end, 10);
-        } else if (strcmp(argv[i], "--vms") == 0 && i + 1 < argc) {
-            options.vms = (int)strtol(argv[++i], &end, 10);
-        } else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc) {
-            jobs = (unsigned)strtoul(argv[++i], &end, 10);
+        } else if (i + 1 < argc && parse_value(&a, argv[i], argv[i + 1])) {
+            i++;
         } else {
             return usage();
         }
     }
-    if (jobs < 1 || jobs > JOBS_MAX || last < first || options.nodes < 0 || options.nodes > HOSTS_MAX ||
-        options.vms < 0 || options.vms > VMS_MAX) {
-        return usage();
-    }
-    if (!one) {
-        return run_range(first, last, jobs);
-    }
-    run_seed(first, traced);
-    r.stats = sim.stats;
-    memcpy(r.applied, sim.applied, sizeof r.applied);
-    memcpy(r.rejected, sim.rejected, sizeof r.rejected);
-    print_stats(&r);
-    if (sim.failed) {
-        failed_seed(first, sim.failure);
-    }
-    return sim.failed ? 1 : 0;
+    return a.one ? run_one(&a) : run_range(&a.range, a.record, a.commit);
 }

@@ -15,20 +15,6 @@ const char *q_name(enum q q)
 /* ---------------------------------------------------------------------------------------------------- QEMUs
  */
 
-/* A lie about a host's power still has consequences. */
-static bool may_be_double(const struct vm_world *w)
-{
-    int n = 0;
-
-    for (int i = 0; i < sim.n; i++) {
-        n += w->q[i] != Q_NONE;
-        if (w->q[i] != Q_NONE && sim.hosts[i].spared) {
-            return true;
-        }
-    }
-    return n > 1;
-}
-
 void world_set(int vm, int host, enum q q)
 {
     struct vm_world *w = &sim.vm[vm];
@@ -55,9 +41,6 @@ void world_set(int vm, int host, enum q q)
         w->disk_gen++;
     }
     check_qemu(vm, host);
-    if (w->lied && q == Q_NONE) {
-        w->lied = may_be_double(w);
-    }
 }
 
 /* Nobody needs to ask about this host any more: it was fenced, or he who pulled its plug has said so, or it
@@ -296,7 +279,7 @@ static void lie(struct host *t)
     trace("%s: power off is reported, and it runs", t->name);
     t->spared = true;
     for (int vm = 0; vm < sim.vms; vm++) {
-        sim.vm[vm].lied = sim.vm[vm].lied || sim.vm[vm].q[t->id] != Q_NONE;
+        sim.vm[vm].lied = sim.vm[vm].lied || (sim.vm[vm].claims & NODE_BIT(t->id + 1)) != 0;
     }
 }
 
@@ -309,12 +292,12 @@ static void fence_off(struct agent *a)
         agent_failed(a, "the BMC does not answer");
         return;
     }
-    if (t->on && t->bmc_lies_until > sim.now) {
+    if (t->on && a->fault == AF_LIE) {
         lie(t);
         return;
     }
     sim.stats.fences++;
-    sim.stats.fences_unreported += a->fault != AF_NONE;
+    sim.stats.fences_unreported += a->fault == AF_FAIL_AFTER;
     trace("%s: power off by %s", t->name, sim.hosts[a->host].name);
     t->power = false;
     host_crash(t);
