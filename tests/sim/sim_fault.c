@@ -194,8 +194,10 @@ static void disk_slow(struct host *h)
 
 static void fsync_fails(struct host *h)
 {
-    h->fsync_fails = sim.n > 2 && !sim.store_lost; /* once: a majority that lost its memory stays dead */
-    sim.store_lost = true;
+    /* Once: a majority that lost its memory stays dead. And not before there is a cluster: a creation that is
+     * cut short by it waits for the operator's word (A10). */
+    h->fsync_fails = sim.n > 2 && !sim.store_lost && sim.newest_index > 0;
+    sim.store_lost = sim.store_lost || h->fsync_fails;
 }
 
 static void clock_jumps(struct host *h)
