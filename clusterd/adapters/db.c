@@ -43,12 +43,14 @@ bool db_is_fsync(int code)
     return code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
 }
 
-/* The file's content cannot be had: damaged, or on a bad part of the disk. */
+/* The file's content cannot be had: damaged, or on a bad part of the disk. SQLITE_ERROR as well: our
+ * statements are always the same, so what SQLite cannot make of them is that the file's schema is not the one
+ * that we made. */
 static bool is_corrupt(int code)
 {
-    return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB || code == SQLITE_IOERR_READ ||
-           code == SQLITE_IOERR_SHORT_READ || code == SQLITE_IOERR_CORRUPTFS ||
-           (code & 0xff) == SQLITE_FORMAT;
+    return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB ||
+           (code & 0xff) == SQLITE_ERROR || code == SQLITE_IOERR_READ || code == SQLITE_IOERR_SHORT_READ ||
+           code == SQLITE_IOERR_CORRUPTFS || (code & 0xff) == SQLITE_FORMAT;
 }
 
 int db_fail(const struct db *db, int code, const char *what, struct err *err)
@@ -186,6 +188,10 @@ static int check_format(struct db *db, struct err *err)
     if ((uint32_t)id != db->kind->application_id) {
         return err_set(err, RC_CORRUPT, "'%s' is not a file of clusterd (application id %lld)", db->path,
                        (long long)id);
+    }
+    if (format < 0 || format > DB_FORMAT_MAX) {
+        return err_set(err, RC_CORRUPT, "'%s' is damaged: no clusterd has written format %lld", db->path,
+                       (long long)format);
     }
     if (format > db->kind->format) {
         err_set(err, RC_REFUSED, "'%s' has format %lld; this clusterd knows formats up to %d", db->path,

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define DB_FORMAT_MAX 1000 /* a number beyond that is no version, but a flipped bit */
+
 struct db_kind {
     uint32_t application_id;
     int format;         /* user_version; a file with a greater one is refused */

@@ -22,8 +22,8 @@ struct history {
     unsigned pendings;
 };
 
-/* Opens; a damaged file is set aside and a new one begun (*note says so, else it is empty). On an error there is
- * nothing to close. */
+/* Opens; a damaged file is set aside and a new one begun (*note says so, else it is empty). On an error there
+ * is nothing to close. */
 int history_open(struct history *h, const char *dir, char note[PATH_MAX], struct err *err);
 /* Sets a damaged trail (err says how), or one of a newer clusterd, aside and begins a new one: it is not the
  * journal. */

@@ -50,7 +50,7 @@ static int decode(const uint8_t *data, uint64_t *seq, struct journal_mark *v)
     v->index = rd_u64(&r);
     sum.lo = rd_u64(&r);
     sum.hi = rd_u64(&r);
-    if (magic == MARK_MAGIC && format > MARK_FORMAT) {
+    if (magic == MARK_MAGIC && format > MARK_FORMAT && format <= DB_FORMAT_MAX) {
         return RC_REFUSED;
     }
     return rd_done(&r) && magic == MARK_MAGIC && hash_eq(sum, want);

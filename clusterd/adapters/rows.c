@@ -22,6 +22,7 @@ static const char *const rows_sql[SQL_COUNT] = {
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_RECORD_PUT] = "INSERT OR REPLACE INTO record (name, data, sum) VALUES (?1, ?2, ?3)",
     [SQL_RECORD_GET] = "SELECT data, sum FROM record WHERE name = ?1",
+    [SQL_RECORD_COUNT] = "SELECT count(*) FROM record",
     [SQL_ENTRY_PUT] = ("INSERT INTO entry (idx, term, format, kind, chain, payload, sum) "
                        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"),
     [SQL_ENTRY_GET] = "SELECT term, chain FROM entry WHERE idx = ?1",

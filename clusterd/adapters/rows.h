@@ -29,6 +29,7 @@ enum rows_stmt {
     SQL_ROLLBACK,
     SQL_RECORD_PUT,
     SQL_RECORD_GET,
+    SQL_RECORD_COUNT,
     SQL_ENTRY_PUT,
     SQL_ENTRY_GET,
     SQL_ENTRY_ALL,

@@ -41,7 +41,7 @@ static void say(struct store *st, const char *text)
 
 /* ---- loading ---- */
 
-static int load_meta(struct store *st, struct journal_load *out, struct err *err)
+static int load_meta(struct store *st, struct journal_load *out, int *found, struct err *err)
 {
     struct rd r;
     int rc = rows_record_get(&st->rows, "meta", &r, err);
@@ -50,6 +50,7 @@ static int load_meta(struct store *st, struct journal_load *out, struct err *err
     if (rc == RC_NOT_FOUND) {
         return 0; /* new */
     }
+    *found += rc == 0;
     if (rc == 0 && !rows_meta_decode(&st->meta, &r)) {
         rc = err_set(err, RC_CORRUPT, "'%s' is damaged: record 'meta' cannot be read", st->rows.db.path);
     }
@@ -101,7 +102,7 @@ static int load_blob(struct store *st, struct journal_load *out, struct err *err
     return 0;
 }
 
-static int load_snapshot(struct store *st, struct journal_load *out, struct err *err)
+static int load_snapshot(struct store *st, struct journal_load *out, int *found, struct err *err)
 {
     struct rd r;
     int rc = rows_record_get(&st->rows, "snapshot", &r, err);
@@ -110,11 +111,31 @@ static int load_snapshot(struct store *st, struct journal_load *out, struct err 
     if (rc == RC_NOT_FOUND) {
         return 0;
     }
+    *found += rc == 0;
     if (rc == 0 && !rows_snapshot_decode(&out->snapshot, &r)) {
         rc = err_set(err, RC_CORRUPT, "'%s' is damaged: record 'snapshot' cannot be read", st->rows.db.path);
     }
     rows_record_done(&st->rows);
     return rc || !out->snapshot.index ? rc : load_blob(st, out, err);
+}
+
+/* Records have checksums, but a damaged name makes one look as if it had never been there. */
+static int check_records(struct store *st, int found, struct err *err)
+{
+    int code, n = 0;
+    sqlite3_stmt *s = rows_get(&st->rows, SQL_RECORD_COUNT, &code);
+
+    if (s) {
+        code = sqlite3_step(s);
+        n = code == SQLITE_ROW ? sqlite3_column_int(s, 0) : 0;
+        (void)sqlite3_reset(s);
+    }
+    if (code != SQLITE_ROW) {
+        return db_fail(&st->rows.db, code, "reading", err);
+    }
+    return n == found ? 0
+                      : err_set(err, RC_CORRUPT, "'%s' is damaged: %d records, of which %d can be found",
+                                st->rows.db.path, n, found);
 }
 
 static int append_entry(struct store *st, sqlite3_stmt *s, struct journal_load *out, size_t *cap,
@@ -223,13 +244,16 @@ static int open_mark(struct store *st, struct err *err)
 
 static int load_all(struct store *st, struct journal_load *out, struct err *err)
 {
-    int rc = open_db(st, err);
+    int rc = open_db(st, err), found = 0;
 
     if (rc == 0) {
-        rc = load_meta(st, out, err);
+        rc = load_meta(st, out, &found, err);
     }
     if (rc == 0) {
-        rc = load_snapshot(st, out, err);
+        rc = load_snapshot(st, out, &found, err);
+    }
+    if (rc == 0) {
+        rc = check_records(st, found, err);
     }
     if (rc == 0) {
         rc = load_entries(st, out, err);
