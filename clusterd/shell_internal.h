@@ -34,7 +34,6 @@ enum shell_message_type {
 #define OUTGOING_RETRY_MS 5
 #define PROGRESS_MS       500              /* between two broadcasts of one operation's progress */
 #define PROGRESS_MAX      64               /* operations whose progress is remembered */
-#define LOOK_TIMEOUT_MS   20000            /* an inventory */
 #define INVENTORY_TOUCHES 32               /* more: the whole inventory says nothing certain */
 #define LEAVE_MS          10000            /* an orderly end takes no longer */
 #define TRIM_MS           (10 * 60 * 1000) /* history */

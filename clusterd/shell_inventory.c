@@ -242,7 +242,7 @@ void inventory_ask(struct shell *sh, bool at_once)
 
 void inventory_start(struct shell *sh)
 {
-    struct run_spec spec = {.agent = "VirtualMachine", .action = "inventory", .timeout_ms = LOOK_TIMEOUT_MS};
+    struct run_spec spec = {.agent = "VirtualMachine", .action = "inventory", .timeout_ms = AGENT_LOOK_MS};
     struct run *r = run_new(sh, RUN_INVENTORY);
     struct event param;
 

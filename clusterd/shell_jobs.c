@@ -160,7 +160,7 @@ static int run_look(struct shell *sh, struct run *r, const struct vm *vm)
 
     r->purpose = RUN_LOOK;
     event_init(&param, EV_NONE);
-    return run_vm_agent(sh, r, vm, "inventory", LOOK_TIMEOUT_MS, &param);
+    return run_vm_agent(sh, r, vm, "inventory", AGENT_LOOK_MS, &param);
 }
 
 static const char *node_name(const struct shell *sh, uint32_t id)
@@ -360,23 +360,33 @@ void jobs_cancel(struct shell *sh)
 /* ------------------------------------------------------------------------------------------------- results
  */
 
+/* The next line of an agent's output, its length in *len; NULL at the end. *at begins as the output. */
+static const char *output_line(const char **at, size_t *len)
+{
+    const char *line = *at;
+
+    if (line == NULL || *line == '\0') {
+        return NULL;
+    }
+    *len = strcspn(line, "\n");
+    *at = line[*len] != '\0' ? line + *len + 1 : NULL;
+    return line;
+}
+
 /* The value of the last line `key: value`, copied; false when there is none that fits. */
 static bool output_value(const char *output, const char *key, char *out, size_t size)
 {
-    size_t klen = strlen(key);
+    size_t klen = strlen(key), len;
+    const char *line;
     bool found = false;
 
-    for (const char *line = output; line != NULL && *line != '\0';) {
-        const char *end = strchr(line, '\n');
-        size_t len = end != NULL ? (size_t)(end - line) : strlen(line);
-
+    while ((line = output_line(&output, &len)) != NULL) {
         if (len > klen + 2 && strncmp(line, key, klen) == 0 && line[klen] == ':' && line[klen + 1] == ' ' &&
             len - klen - 2 < size) {
             memcpy(out, line + klen + 2, len - klen - 2);
             out[len - klen - 2] = '\0';
             found = true;
         }
-        line = end != NULL ? end + 1 : NULL;
     }
     return found;
 }
@@ -402,16 +412,14 @@ static void keep_output(struct shell *sh, struct run *r, const struct run_result
 /* What the agent said of its work is worth more than its exit code to whoever looks for a reason later. */
 static void log_output(struct shell *sh, const struct run *r, const char *output)
 {
-    const char *line = output;
+    const char *line;
+    size_t len;
 
-    for (unsigned n = 0; line != NULL && *line != '\0' && n < LOG_LINES_MAX; n++) {
-        size_t len = strcspn(line, "\n");
-
+    for (unsigned n = 0; n < LOG_LINES_MAX && (line = output_line(&output, &len)) != NULL; n++) {
         if (strncmp(line, "progress:", 9) != 0 && len > 0) {
             shell_log(sh, LOG_L_INFO, "job %llu says: %.*s", (unsigned long long)r->job.id,
                       (int)(len < LOG_LINE_MAX ? len : LOG_LINE_MAX), line);
         }
-        line = line[len] != '\0' ? line + len + 1 : NULL;
     }
 }
 

@@ -3,6 +3,7 @@
 #include "adapters/runner.h"
 #include "common/buf.h"
 #include "common/rc.h"
+#include "core/core.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,8 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PROGRAM_KILL_MS     3000 /* from SIGTERM to SIGKILL */
-#define PROGRAM_GIVE_UP_MS  2000 /* from SIGKILL to the result without an end */
+#define PROGRAM_KILL_MS    3000 /* from SIGTERM to SIGKILL */
+#define PROGRAM_GIVE_UP_MS 2000 /* from SIGKILL to the result without an end */
+_Static_assert(PROGRAM_KILL_MS + PROGRAM_GIVE_UP_MS <= AGENT_END_MS, "the coordinator waits for as long");
 #define PROGRAM_READ        4096 /* in one loop turn */
 #define PROGRAM_THROTTLE_MS 20   /* past the bound of the output: one read in this time */
 #define PROGRAM_LINE_MAX    1024
@@ -111,13 +113,14 @@ static void end_line(struct stream *s)
     s->take(s->p, s->line);
 }
 
+/* What an agent says goes into the log, the journal and to terminals: control characters do not. */
 static void feed(struct stream *s, const char *data, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         if (data[i] == '\n') {
             end_line(s);
         } else if (s->len < sizeof s->line - 1) {
-            s->line[s->len++] = data[i] ? data[i] : '?';
+            s->line[s->len++] = g_ascii_iscntrl(data[i]) ? '?' : data[i];
         }
     }
 }

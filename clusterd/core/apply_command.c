@@ -731,7 +731,11 @@ static int cmd_fence_test(struct apply *a)
         return reject(a, RC_NOT_FOUND, "there is no fence device '%s'", a->e->subject);
     }
     o = op_new(a, OP_FENCE_TEST, a->e->subject);
-    return o ? 0 : reject(a, RC_NO_MEMORY, "out of memory");
+    if (o == NULL) {
+        return reject(a, RC_NO_MEMORY, "out of memory");
+    }
+    o->state = OPS_RUNNING;
+    return 0;
 }
 
 static int cmd_op_cancel(struct apply *a)
@@ -752,17 +756,16 @@ static int cmd_op_cancel(struct apply *a)
                       (unsigned long long)o->id);
     }
     a->out->op = o->id;
+    o->cancel = true;
     if (o->kind == OP_DRAIN) {
         n = state_node(a->s, o->node);
         if (n != NULL) {
             n->mode = MODE_ACTIVE;
         }
         op_finish(a, o, OPS_CANCELLED, "cancelled by the operator");
-    } else if (vm != NULL && vm->op == o->id && vm->job != 0) {
-        o->cancel = true; /* the job in flight ends first; decide ends the operation then */
-    } else {
+    } else if (vm == NULL || vm->op != o->id || vm->job == 0) {
         op_finish(a, o, OPS_CANCELLED, "cancelled by the operator");
-    }
+    } /* else the job in flight ends first; decide ends the operation then */
     return 0;
 }
 

@@ -10,7 +10,8 @@
 
 #include "common/mutant.h"
 
-#define LOCK_CONFLICTS_MAX 10     /* C7: with the pauses between them, six minutes */
+#define LOCK_CONFLICTS_MAX 10 /* C7: with the pauses between them, six minutes */
+#define JOB_SILENT         "the node did not report the end of the agent in time"
 #define QUICK_JOB_MS       30000u /* resume, reset, probe, mounts: seconds at most */
 
 static uint32_t job_timeout_ms(const struct state *s, enum job_kind kind, const struct vm *vm)
@@ -56,20 +57,6 @@ static int check_executor(struct apply *a, uint32_t id)
     return 0;
 }
 
-/*
- * What a node runs does not matter to a fence, so its inventory is not waited for. A node that joins under a
- * fence agent (N1) may fence others meanwhile: when each waits for an agent of the other's, or of one that is
- * lost, somebody has to begin.
- */
-static int check_fencer(struct apply *a, uint32_t id)
-{
-    const struct node *n = state_node(a->s, id);
-    bool may = n != NULL &&
-               (n->state == NODE_ONLINE || (n->state == NODE_JOINING && n->inventory_term == a->s->term));
-
-    return may ? 0 : check_executor(a, id);
-}
-
 static int check_only_claim(struct apply *a, const struct vm *vm, uint32_t node, const char *what)
 {
     if ((vm->claims != 1 || vm->claim[0].node != node) && !MUTANT(torn_source_resumed)) {
@@ -91,87 +78,104 @@ static int check_place(struct apply *a, const struct vm *vm, uint32_t node)
     return 0;
 }
 
-static int check_vm_job(struct apply *a, enum job_kind kind, const struct vm *vm)
+static bool saved_usable(const struct vm *vm)
+{
+    return vm->saved.tag != 0 && (!vm->saved.consumed || MUTANT(restored_twice));
+}
+
+/* C1, S1: a launch requires that the VM can exist nowhere: elsewhere it must not, and on the executor there
+ * is nothing to launch. */
+static int check_launch(struct apply *a, const struct vm *vm)
+{
+    bool restore = a->e->num == JOB_RESTORE;
+
+    if (vm->claims != 0 && !MUTANT(launch_beside_a_claim)) {
+        return reject(a, RC_REFUSED, "S1: VM '%s' may exist on a node already", vm->name);
+    }
+    if (vm->unseen != 0) {
+        return reject(a, RC_REFUSED, "C1: VM '%s' may run already on a node that has not said so yet",
+                      vm->name);
+    }
+    if (restore && !saved_usable(vm)) {
+        return reject(a, RC_REFUSED, "S7: VM '%s' has no saved state to restore", vm->name);
+    }
+    if (!restore && vm->saved.tag != 0) {
+        return reject(a, RC_REFUSED, "S7: the saved state of VM '%s' is not void yet", vm->name);
+    }
+    return check_place(a, vm, a->e->node);
+}
+
+static int check_save(struct apply *a, const struct vm *vm)
+{
+    if (vm->saved.tag != 0) {
+        return reject(a, RC_REFUSED, "S7: VM '%s' has a saved state already", vm->name);
+    }
+    if (vm->disks == 0 || vm_volume(a->s, vm->disk[0]) == NULL) {
+        return reject(a, RC_REFUSED, "VM '%s' has no disk on a shared volume to save beside", vm->name);
+    }
+    return check_only_claim(a, vm, a->e->node, "saved");
+}
+
+static int check_migrate(struct apply *a, const struct vm *vm)
 {
     const struct event *e = a->e;
-    const struct op *o = state_op(a->s, vm->op);
-    bool usable = vm->saved.tag != 0 && (!vm->saved.consumed || MUTANT(restored_twice)),
-         launch = kind == JOB_START || kind == JOB_RESTORE;
-    /* A recovery's launch is decided together with its operation, whose number nobody knew then. */
-    bool fresh =
-        launch && e->id == 0 && o != NULL && o->kind == OP_START && o->recovery && o->state == OPS_QUEUED;
 
+    if (e->to == e->node || check_executor(a, e->to) != 0) {
+        return reject(a, RC_REFUSED, "node %u cannot take VM '%s'", e->to, vm->name);
+    }
+    if ((e->flags & EVF_PAUSED) == 0 && !vm_locks_proven(a->s, vm, e->node, e->to)) {
+        return reject(a, RC_REFUSED,
+                      "C5: VM '%s' may only arrive paused: its disks' image locks are not proven between "
+                      "nodes %u and %u",
+                      vm->name, e->node, e->to);
+    }
+    return check_place(a, vm, e->to) != 0 ? a->out->rc : check_only_claim(a, vm, e->node, "migrated");
+}
+
+static int check_resume(struct apply *a, const struct vm *vm)
+{
+    if (saved_usable(vm) && !MUTANT(resumed_unconsumed) && !MUTANT(restored_twice)) {
+        return reject(a, RC_REFUSED, "S7: the saved state of VM '%s' is not consumed yet", vm->name);
+    }
+    if (check_only_claim(a, vm, a->e->node, "resumed") == 0 && vm->claim[0].obs != OBS_PAUSED) {
+        return reject(a, RC_REFUSED, "C5: VM '%s' is not known to stand paused", vm->name);
+    }
+    return a->out->rc;
+}
+
+static int check_present(struct apply *a, const struct vm *vm)
+{
+    return vm_claim(vm, a->e->node) != NULL
+               ? 0
+               : reject(a, RC_REFUSED, "VM '%s' is not on node %u", vm->name, a->e->node);
+}
+
+/* A recovery's launch is decided together with its operation, whose number nobody knew then. */
+static bool binds_to_recovery(const struct event *e, const struct op *o)
+{
+    return e->id == 0 && o != NULL && o->kind == OP_START && o->recovery && o->state == OPS_QUEUED;
+}
+
+static int check_vm_job(struct apply *a, enum job_kind kind, const struct vm *vm)
+{
+    static int (*const checks[JOB_KINDS])(struct apply * a, const struct vm *vm) = {
+        [JOB_START] = check_launch,    [JOB_RESTORE] = check_launch, [JOB_SAVE] = check_save,
+        [JOB_MIGRATE] = check_migrate, [JOB_RESUME] = check_resume,  [JOB_STOP] = check_present,
+        [JOB_RESET] = check_present,   [JOB_PROBE] = check_present,
+    };
+    const struct op *o = state_op(a->s, vm->op);
+    bool launch = kind == JOB_START || kind == JOB_RESTORE;
+
+    if (checks[kind] == NULL) {
+        return reject(a, RC_BAD_INPUT, "not a VM's job");
+    }
     if (vm->job != 0) {
         return reject(a, RC_REFUSED, "VM '%s' has a job in flight already", vm->name);
     }
-    if ((vm->op != e->id || (launch && o == NULL)) && !fresh) {
+    if ((vm->op != a->e->id || (launch && o == NULL)) && !(launch && binds_to_recovery(a->e, o))) {
         return reject(a, RC_REFUSED, "the operation of this job has ended, or another one has begun");
     }
-    switch (kind) {
-    case JOB_START:
-    case JOB_RESTORE:
-        /* C1, S1: a launch requires that the VM can exist nowhere but on the executor; and where it is known
-         * to exist there already, there is nothing to launch. */
-        if (vm->claims != 0 && !MUTANT(launch_beside_a_claim)) {
-            return reject(a, RC_REFUSED, "S1: VM '%s' may exist on a node already", vm->name);
-        }
-        if (vm->unseen != 0) {
-            return reject(a, RC_REFUSED, "C1: VM '%s' may run already on a node that has not said so yet",
-                          vm->name);
-        }
-        if (usable != (kind == JOB_RESTORE)) {
-            return reject(a, RC_REFUSED, "S7: VM '%s' %s", vm->name,
-                          usable ? "has a saved state, which is not void yet"
-                                 : "has no saved state to restore");
-        }
-        if (kind == JOB_START && vm->saved.tag != 0) {
-            return reject(a, RC_REFUSED, "S7: the saved state of VM '%s' is not void yet", vm->name);
-        }
-        return check_place(a, vm, e->node);
-    case JOB_SAVE:
-        if (vm->saved.tag != 0) {
-            return reject(a, RC_REFUSED, "S7: VM '%s' has a saved state already", vm->name);
-        }
-        if (vm->disks == 0 || vm_volume(a->s, vm->disk[0]) == NULL) {
-            return reject(a, RC_REFUSED, "VM '%s' has no disk on a shared volume to save beside", vm->name);
-        }
-        return check_only_claim(a, vm, e->node, "saved");
-    case JOB_MIGRATE:
-        if (e->to == e->node || check_executor(a, e->to) != 0) {
-            return reject(a, RC_REFUSED, "node %u cannot take VM '%s'", e->to, vm->name);
-        }
-        if ((e->flags & EVF_PAUSED) == 0 && !vm_locks_proven(a->s, vm, e->node, e->to)) {
-            return reject(a, RC_REFUSED,
-                          "C5: VM '%s' may only arrive paused: its disks' image locks are not "
-                          "proven between nodes %u and %u",
-                          vm->name, e->node, e->to);
-        }
-        return check_place(a, vm, e->to) != 0 ? a->out->rc : check_only_claim(a, vm, e->node, "migrated");
-    case JOB_RESUME:
-        if (usable && !MUTANT(resumed_unconsumed) && !MUTANT(restored_twice)) {
-            return reject(a, RC_REFUSED, "S7: the saved state of VM '%s' is not consumed yet", vm->name);
-        }
-        if (check_only_claim(a, vm, e->node, "resumed") == 0 && vm->claim[0].obs != OBS_PAUSED) {
-            return reject(a, RC_REFUSED, "C5: VM '%s' is not known to stand paused", vm->name);
-        }
-        return a->out->rc;
-    case JOB_STOP:
-    case JOB_RESET:
-    case JOB_PROBE:
-        return vm_claim(vm, e->node) != NULL
-                   ? 0
-                   : reject(a, RC_REFUSED, "VM '%s' is not on node %u", vm->name, e->node);
-    case JOB_NONE:
-    case JOB_FENCE:
-    case JOB_FENCE_STATUS:
-    case JOB_VOLUME_START:
-    case JOB_VOLUME_STOP:
-    case JOB_LOCK_HOLD:
-    case JOB_LOCK_TRY:
-    case JOB_KINDS:
-        break;
-    }
-    return reject(a, RC_BAD_INPUT, "not a VM's job");
+    return checks[kind](a, vm);
 }
 
 static void claim_enter(struct apply *a, struct vm *vm, uint32_t node)
@@ -294,7 +298,7 @@ int apply_job(struct apply *a)
     struct job *j;
     int rc;
 
-    if ((fence ? check_fencer(a, e->node) : check_executor(a, e->node)) != 0) {
+    if (!(fence && node_may_fence(a->s, e->node, e->to)) && check_executor(a, e->node) != 0) {
         return a->out->rc;
     }
     if (fence) {
@@ -328,7 +332,9 @@ static void op_failed_try(struct vm *vm, struct op *o, const struct job *j, cons
     if (o != NULL && o->id == j->op) {
         o->tries++;
         o->tried |= NODE_BIT(j->kind == JOB_MIGRATE ? j->to : j->node);
-        text_copy(o->error, sizeof o->error, why);
+        if (o->error[0] == '\0' || j->kind != JOB_STOP || o->kind == OP_STOP) {
+            text_copy(o->error, sizeof o->error, why); /* clearing up after a failure is not its reason */
+        }
     }
 }
 
@@ -391,6 +397,7 @@ static void result_vm(struct apply *a, struct vm *vm, const struct job *j)
     }
     if (j->kind == JOB_PROBE) {
         vm->wait = a->e->obs == OBS_UNKNOWN; /* look again, but not in a busy loop */
+        vm->looks += vm->wait && a->s->level >= 2;
         return;
     }
     if (a->e->obs == OBS_RUNNING && vm->claims == 1) {
@@ -449,28 +456,39 @@ static void result_fence(struct apply *a, const struct job *j)
                 a->s->node[j->node].name, a->e->text ? a->e->text : "no reason given");
 }
 
-static void result_fence_status(struct apply *a, const struct job *j)
+/* The device could not be asked: a test has failed; a confirmation asks the next one (decide_confirm). */
+static void fence_status_failed(struct apply *a, const struct job *j, const char *why)
 {
     struct op *o = state_op(a->s, j->op);
-    char text[TEXT_SIZE] = "";
 
     if (o == NULL || o->state >= OPS_DONE) {
         return;
     }
+    o->tries++;
     if (o->kind == OP_FENCE_TEST) {
-        if (a->e->num != 0 && a->e->num != 2) {
-            op_finish(a, o, OPS_FAILED, a->e->text ? a->e->text : "the agent failed without saying why");
-        } else {
-            op_finish(a, o, OPS_DONE, NULL);
-        }
+        op_finish(a, o, OPS_FAILED, why);
+    }
+}
+
+static void result_fence_status(struct apply *a, const struct job *j)
+{
+    struct op *o = state_op(a->s, j->op);
+    bool on = a->e->num == 0, off = a->e->num == 2;
+    char text[TEXT_SIZE];
+
+    if (o == NULL || o->state >= OPS_DONE) {
         return;
     }
-    o->tries++; /* confirm-down: decide ends it, or asks the next device */
-    o->tried |= a->e->num == 0 ? 1 : 0;
-    if (a->e->num == 0) {
+    if (!on && !off) {
+        fence_status_failed(a, j, a->e->text ? a->e->text : "the agent failed without saying why");
+    } else if (o->kind == OP_FENCE_TEST) {
+        op_finish(a, o, OPS_DONE, NULL);
+    } else if (on) { /* N3 */
         text_format(text, sizeof text, "fence device '%s' says that node '%s' is on", j->subject,
                     a->s->node[j->to].name);
         op_finish(a, o, OPS_FAILED, text);
+    } else {
+        o->tries++; /* this device says off: the next one is asked */
     }
 }
 
@@ -590,7 +608,7 @@ static int deadline_job(struct apply *a)
     if (j == NULL) {
         return reject(a, RC_REFUSED, "that job has ended");
     }
-    if (j->kind == JOB_FENCE || j->kind == JOB_FENCE_STATUS) {
+    if (j->kind == JOB_FENCE) {
         struct node *n = state_node(a->s, j->to);
 
         j->orphan = true; /* N1: it may still act; its target waits, another try may begin */
@@ -604,7 +622,9 @@ static int deadline_job(struct apply *a)
     gone = *j;
     state_remove_job(a->s, j);
     vm = state_vm(a->s, gone.subject);
-    if (gone.kind >= JOB_VOLUME_START) {
+    if (gone.kind == JOB_FENCE_STATUS) {
+        fence_status_failed(a, &gone, JOB_SILENT);
+    } else if (gone.kind >= JOB_VOLUME_START) {
         struct volume *v = state_volume(a->s, gone.subject);
 
         if (v != NULL) {
@@ -624,8 +644,7 @@ static int deadline_job(struct apply *a)
         if (c != NULL) {
             claim_seen(a, vm, c, MUTANT(overdue_taken_as_absent) ? OBS_ABSENT : OBS_UNKNOWN);
         }
-        op_failed_try(vm, state_op(a->s, vm->op), &gone,
-                      "the node did not report the end of the agent in time");
+        op_failed_try(vm, state_op(a->s, vm->op), &gone, JOB_SILENT);
     }
     return 0;
 }

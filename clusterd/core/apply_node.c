@@ -11,6 +11,7 @@ static void claim_drop(struct vm *vm, uint32_t node)
         if (vm->claim[i].node == node) {
             memmove(&vm->claim[i], &vm->claim[i + 1], (vm->claims - i - 1) * sizeof vm->claim[0]);
             vm->claims--;
+            vm->looks = 0;
             memset(&vm->claim[vm->claims], 0, sizeof vm->claim[0]);
             return;
         }
@@ -57,6 +58,10 @@ void claim_seen(struct apply *a, struct vm *vm, struct claim *c, enum obs_state 
     uint32_t node = c->node;
 
     c->obs = obs;
+    if (obs != OBS_UNKNOWN && vm->looks != 0) {
+        vm->looks = 0;
+        vm->wait = false; /* for this it waited */
+    }
     if (obs == OBS_RUNNING) {
         memset(&vm->saved, 0, sizeof vm->saved);
     }
@@ -96,13 +101,12 @@ void node_drop_jobs(struct apply *a, uint32_t node, bool orphan_fences)
     for (unsigned i = 0; i < s->jobs;) {
         struct job *j = &s->job[i];
         struct vm *vm = state_vm(s, j->subject);
-        bool fence = j->kind == JOB_FENCE || j->kind == JOB_FENCE_STATUS;
 
         if (j->node != node) {
             i++;
             continue;
         }
-        if (fence && orphan_fences) {
+        if (j->kind == JOB_FENCE && orphan_fences) {
             j->orphan = true; /* N1: the agent may still act */
             i++;
             continue;

@@ -20,6 +20,16 @@ struct op *op_new(struct apply *a, enum op_kind kind, const char *subject)
     return o;
 }
 
+/* Who cancels a start or a stop wants the VM as it is now; else the cluster would begin it anew by itself. */
+static void want_as_it_is(struct vm *vm, enum op_kind kind)
+{
+    if (kind == OP_START && vm->claims == 0) {
+        vm->wanted = vm->saved.tag != 0 && !vm->saved.consumed ? WANT_SAVED : WANT_STOPPED;
+    } else if (kind == OP_STOP && vm->claims != 0) {
+        vm->wanted = WANT_RUNNING;
+    }
+}
+
 void op_finish(struct apply *a, struct op *o, enum op_state st, const char *error)
 {
     struct vm *vm = state_vm(a->s, o->subject);
@@ -33,6 +43,9 @@ void op_finish(struct apply *a, struct op *o, enum op_state st, const char *erro
     if (vm != NULL && vm->op == o->id) {
         vm->op = 0;
         vm->changed = a->index;
+        if (o->cancel && st == OPS_CANCELLED) {
+            want_as_it_is(vm, o->kind);
+        }
     }
     if (o->kind == OP_FENCE && state_node(a->s, o->node) != NULL) {
         a->s->node[o->node].fence_wanted = false; /* not done, or done: a node that lives may come back */
@@ -95,7 +108,8 @@ int apply_op_end(struct apply *a)
             return reject(a, RC_REFUSED, "that operation has a job in flight");
         }
         if (a->e->num != OPS_DONE) {
-            text_copy(vm->error, sizeof vm->error, a->e->text);
+            /* that somebody cancelled it is no error of the VM */
+            text_copy(vm->error, sizeof vm->error, o->cancel ? "" : a->e->text);
             if (o->kind == OP_SAVE && vm->claims != 0) {
                 vm->wanted = WANT_RUNNING; /* it was not saved, so it goes on */
             }

@@ -47,6 +47,10 @@ void decisions_fini(struct decisions *d);
 #define DECISIONS_MAX 256
 int core_decide(const struct state *s, const struct world *w, struct decisions *out);
 
+/* What an executor may take beyond a job's own time, which the deadline of its end allows for (DL_JOB). */
+#define AGENT_END_MS  5000  /* from an agent's time-out until it is given up: SIGTERM, SIGKILL, a last wait */
+#define AGENT_LOOK_MS 20000 /* one look at what there is: an inventory */
+
 enum deadline_kind {
     DL_GRACE = 1, /* id = node, n = loss: N2's restart_grace_ms */
     DL_FENCE,     /* id = node, n = tries: pause after a failed fence */

@@ -8,7 +8,8 @@
 
 #include "common/mutant.h"
 
-#define ORDER_ROUNDS 3 /* an operator's fence tries each device so often */
+#define REPORT_MS    5000 /* a result's way into the journal: repeated, and through a change of coordinators */
+#define ORDER_ROUNDS 3    /* an operator's fence tries each device so often */
 
 void decisions_fini(struct decisions *d)
 {
@@ -92,6 +93,19 @@ void decide_note(struct decide *d, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(d->note, sizeof d->note, fmt, ap);
     va_end(ap);
+}
+
+void decide_op_end(struct decide *d, const struct op *o, enum op_state st, const char *why)
+{
+    struct event *e = decide_emit(d, EV_OP_END, "%s", why);
+
+    if (e != NULL) {
+        e->id = o->id;
+        e->num = st;
+        if (event_set_text(e, why) != 0) {
+            d->rc = RC_NO_MEMORY;
+        }
+    }
 }
 
 bool decide_ready(const struct decide *d, uint32_t node)
@@ -185,28 +199,25 @@ static const struct fence_device *fence_pick(const struct state *s, uint32_t nod
 }
 
 /*
- * Who runs the agent: the coordinator first, then the others in turn (its way to the BMC may be cut). What a
- * node runs itself does not matter here, so nobody waits for its inventory; its job is its session's alone
- * (C2).
+ * Who runs the agent: the coordinator first, then the others in turn (its way to the BMC may be cut); those
+ * that are still joining only where nobody is online.
  */
 static uint32_t fence_executor(const struct decide *d, uint32_t target, uint32_t round)
 {
     uint32_t online[NODES_MAX], joining[NODES_MAX], n = 0, m = 0;
 
     for (uint32_t id = 1; id <= NODES_MAX; id++) {
-        const struct node *node = state_node(d->s, id);
-
-        if (node == NULL || id == target || (d->w->present & NODE_BIT(id)) == 0) {
+        if ((d->w->present & NODE_BIT(id)) == 0 || !node_may_fence(d->s, id, target)) {
             continue;
         }
-        if (node->state == NODE_ONLINE) {
-            online[n++] = id;
-            if (id == d->w->self) {
-                online[n - 1] = online[0];
-                online[0] = id;
-            }
-        } else if (node->state == NODE_JOINING && node->inventory_term == d->s->term) {
-            joining[m++] = id; /* N1: held back by a fence agent itself */
+        if (d->s->node[id].state != NODE_ONLINE) {
+            joining[m++] = id;
+            continue;
+        }
+        online[n++] = id;
+        if (id == d->w->self) {
+            online[n - 1] = online[0];
+            online[0] = id;
         }
     }
     return n ? online[round % n] : m ? joining[round % m] : 0;
@@ -283,19 +294,6 @@ static void decide_fence(struct decide *d, const struct node *n)
 
 /* ---- operations of nodes and devices ---- */
 
-static void end_op(struct decide *d, const struct op *o, enum op_state st, const char *why)
-{
-    struct event *e = decide_emit(d, EV_OP_END, "%s", why);
-
-    if (e != NULL) {
-        e->id = o->id;
-        e->num = st;
-        if (event_set_text(e, why) != 0) {
-            d->rc = RC_NO_MEMORY;
-        }
-    }
-}
-
 static bool op_has_job(const struct state *s, uint64_t op)
 {
     for (unsigned i = 0; i < s->jobs; i++) {
@@ -315,8 +313,7 @@ static void ask_status(struct decide *d, const struct op *o, const struct fence_
         executor = target; /* a test where there is no other */
     }
     if (executor == 0) {
-        decide_note(d, "no node is ready to ask the fence device");
-        return;
+        return; /* nobody is ready yet */
     }
     e = decide_emit(d, EV_JOB, "ask fence device '%s' whether the power is on", f->name);
     if (e != NULL) {
@@ -338,16 +335,16 @@ static void decide_confirm(struct decide *d, const struct op *o)
 
     if (n == NULL || n->state != NODE_UNCLEAN) {
         if (n == NULL || n->state != NODE_GRACE) {
-            end_op(d, o, OPS_FAILED, "the node is not lost any more");
+            decide_op_end(d, o, OPS_FAILED, "the node is not lost any more");
         }
         return;
     }
     if (n->loss >= o->id && !MUTANT(confirmed_for_another_loss)) {
-        end_op(d, o, OPS_FAILED, "N1: the node came back and is lost anew: confirm it once more");
+        decide_op_end(d, o, OPS_FAILED, "N1: the node came back and is lost anew: confirm it once more");
         return;
     }
     if (((d->w->present | d->w->ring) & NODE_BIT(n->id)) != 0 && !MUTANT(confirm_the_living)) {
-        end_op(d, o, OPS_FAILED, "N3: the node's corosync is in the membership, so it is not down");
+        decide_op_end(d, o, OPS_FAILED, "N3: the node's corosync is in the membership, so it is not down");
         return;
     }
     f = fence_pick(d->s, n->id, o->tries, &devices);
@@ -371,7 +368,7 @@ static void decide_fence_test(struct decide *d, const struct op *o)
     uint32_t target = 0;
 
     if (f == NULL) {
-        end_op(d, o, OPS_FAILED, "the fence device was removed");
+        decide_op_end(d, o, OPS_FAILED, "the fence device was removed");
         return;
     }
     while (target < NODES_MAX && (f->nodes & NODE_BIT(target + 1)) == 0) {
@@ -390,14 +387,14 @@ static void decide_node_fence_op(struct decide *d, const struct op *o)
     unsigned devices;
 
     if (n == NULL || n->state != NODE_UNCLEAN) {
-        end_op(d, o, OPS_FAILED, "the node came back before it was fenced");
+        decide_op_end(d, o, OPS_FAILED, "the node came back before it was fenced");
         return;
     }
     if (fence_pick(d->s, n->id, 0, &devices) == NULL) {
-        end_op(d, o, OPS_FAILED, "no fence device reaches the node any more");
+        decide_op_end(d, o, OPS_FAILED, "no fence device reaches the node any more");
     } else if (n->fence_tries >= ORDER_ROUNDS * devices && !fence_runs(d->s, n->id)) {
         (void)snprintf(why, sizeof why, "not fenced in %u tries: %.300s", n->fence_tries, n->error);
-        end_op(d, o, OPS_FAILED, why);
+        decide_op_end(d, o, OPS_FAILED, why);
     }
 }
 
@@ -439,9 +436,10 @@ static void decide_drain(struct decide *d, const struct op *o)
     char why[TEXT_SIZE];
 
     if (n == NULL || n->mode != MODE_DRAINING || n->state == NODE_UNCLEAN) {
-        end_op(d, o, OPS_FAILED,
-               n != NULL && n->state == NODE_UNCLEAN ? "the node was lost; its VMs are recovered, not drained"
-                                                     : "the node is not being drained any more");
+        decide_op_end(d, o, OPS_FAILED,
+                      n != NULL && n->state == NODE_UNCLEAN
+                          ? "the node was lost; its VMs are recovered, not drained"
+                          : "the node is not being drained any more");
         return;
     }
     if (drain_rest(d, n, o, &moving, &stuck)) {
@@ -450,7 +448,7 @@ static void decide_drain(struct decide *d, const struct op *o)
             (void)drain_blocked(d, stuck, o);
             d->noting = false;
             text_format(why, sizeof why, "VM '%s' stays on the node: %s", stuck->name, d->note);
-            end_op(d, o, OPS_FAILED, why);
+            decide_op_end(d, o, OPS_FAILED, why);
         }
         return;
     }
@@ -465,7 +463,7 @@ static void decide_resume(struct decide *d, const struct op *o)
     const struct node *n = state_node(d->s, o->node);
 
     if (n == NULL || n->state == NODE_UNCLEAN || n->state == NODE_OFFLINE) {
-        end_op(d, o, OPS_FAILED, "the node was lost");
+        decide_op_end(d, o, OPS_FAILED, "the node was lost");
         return;
     }
     for (unsigned i = 0; i < d->s->vms; i++) {
@@ -475,7 +473,7 @@ static void decide_resume(struct decide *d, const struct op *o)
             return;
         }
     }
-    end_op(d, o, OPS_DONE, "all VMs that had their home here are back");
+    decide_op_end(d, o, OPS_DONE, "all VMs that had their home here are back");
 }
 
 /* A9: the journal does it, one member at a time; here its end is said. */
@@ -696,6 +694,29 @@ static uint32_t backoff_ms(uint32_t first, uint32_t tries, uint32_t max)
     return ms < max ? (uint32_t)ms : max;
 }
 
+/* The pause before a VM's next try, or the next look at it where it could not be seen. */
+static uint32_t vm_pause_ms(const struct vm *vm)
+{
+    return backoff_ms(2000, vm->looks != 0 ? vm->looks : vm->tries + vm->conflicts, 60000);
+}
+
+/*
+ * How long the coordinator waits for a job's end: the agent's time, its end, what its executor looks at
+ * afterwards, and the report. What it waited in the executor's queue is not in it: nobody should wait twice
+ * as long for a node that is silent. A result after that is refused, and the VM looked at (C1).
+ */
+static uint32_t job_deadline_ms(const struct job *j)
+{
+    uint32_t ms = j->timeout_ms + AGENT_END_MS + REPORT_MS;
+
+    if (j->kind == JOB_FENCE) {
+        ms += j->timeout_ms + AGENT_END_MS; /* `status` after `off` */
+    } else if (j->kind >= JOB_START && j->kind <= JOB_MIGRATE) {
+        ms += AGENT_LOOK_MS + AGENT_END_MS;
+    }
+    return ms;
+}
+
 void core_deadlines(const struct state *s, void (*cb)(void *ctx, const struct deadline *d), void *ctx)
 {
     for (uint32_t id = 1; id <= NODES_MAX; id++) {
@@ -712,7 +733,7 @@ void core_deadlines(const struct state *s, void (*cb)(void *ctx, const struct de
     for (unsigned i = 0; i < s->vms; i++) {
         if (s->vm[i]->wait && !MUTANT(wait_for_ever)) {
             cb(ctx, &(struct deadline){DL_VM, name_hash(s->vm[i]->name), s->vm[i]->changed,
-                                       backoff_ms(2000, s->vm[i]->tries + s->vm[i]->conflicts, 60000)});
+                                       vm_pause_ms(s->vm[i])});
         }
     }
     for (unsigned i = 0; i < s->volumes; i++) {
@@ -724,7 +745,7 @@ void core_deadlines(const struct state *s, void (*cb)(void *ctx, const struct de
     }
     for (unsigned i = 0; i < s->jobs; i++) {
         if (!s->job[i].orphan && !MUTANT(job_without_deadline)) {
-            cb(ctx, &(struct deadline){DL_JOB, s->job[i].id, 0, s->job[i].timeout_ms + 30000});
+            cb(ctx, &(struct deadline){DL_JOB, s->job[i].id, 0, job_deadline_ms(&s->job[i])});
         }
     }
     if (s->startup) {

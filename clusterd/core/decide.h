@@ -66,6 +66,8 @@ void decide_fini(struct decide *d);
 /* A new decision, its why formatted; NULL when the round is full (or only explains, or is out of memory). */
 struct event *decide_emit(struct decide *d, enum event_kind kind, const char *why, ...)
     __attribute__((format(printf, 3, 4)));
+/* Ends an operation; why is its error too, unless it is done. */
+void decide_op_end(struct decide *d, const struct op *o, enum op_state st, const char *why);
 void decide_note(struct decide *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Ready to carry out jobs: there, and its inventory of this term is known (C3). */
 bool decide_ready(const struct decide *d, uint32_t node);

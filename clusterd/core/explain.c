@@ -105,7 +105,8 @@ int core_explain_vm(const struct state *s, const struct world *w, const char *na
             continue;
         }
         if (vm_claim(vm, id) != NULL && vm_where(s, vm) == id) {
-            line(out, "  %s: it is here", s->node[id].name);
+            line(out, "  %s: it %s here", s->node[id].name,
+                 vm_claim(vm, id)->obs == OBS_UNKNOWN ? "may be" : "is");
         } else {
             (void)place_fits(&d, vm, id, &p, &soon, why);
             line(out, "  %s: %s", s->node[id].name, why);

@@ -23,26 +23,19 @@ static struct event *emit_job(struct decide *d, const struct vm *vm, enum job_ki
     return e;
 }
 
-static void end_op(struct decide *d, const struct op *o, enum op_state st, const char *why)
-{
-    struct event *e = decide_emit(d, EV_OP_END, "%s", why);
-
-    if (e != NULL) {
-        e->id = o->id;
-        e->num = st;
-        if (event_set_text(e, why) != 0) {
-            d->rc = RC_NO_MEMORY;
-        }
-    }
-}
-
 /* Ends an operation whose last try failed, with the reason that the try left. */
 static void end_failed(struct decide *d, const struct op *o, const char *otherwise)
 {
-    end_op(d, o, o->cancel ? OPS_CANCELLED : OPS_FAILED,
-           o->cancel     ? "cancelled by the operator"
-           : o->error[0] ? o->error
-                         : otherwise);
+    decide_op_end(d, o, o->cancel ? OPS_CANCELLED : OPS_FAILED,
+                  o->cancel     ? "cancelled by the operator"
+                  : o->error[0] ? o->error
+                                : otherwise);
+}
+
+/* The same after a failed try or a cancellation: the reason is there. */
+static void end_tried(struct decide *d, const struct op *o)
+{
+    end_failed(d, o, "");
 }
 
 static struct event *begin_op(struct decide *d, const struct vm *vm, enum op_kind kind, uint64_t parent,
@@ -133,8 +126,13 @@ static void settle(struct decide *d, const struct vm *vm)
         if (!decide_ready(d, c->node)) {
             const struct node *n = state_node(d->s, c->node);
 
-            decide_note(d, "S3: it may exist on node '%s', which is %s", decide_node_name(d, c->node),
-                        n ? node_state_key(d->s, n) : "gone");
+            if (n != NULL && n->state == NODE_OFFLINE) {
+                decide_note(d, "C5: a migration from node '%s' may still bring it to node '%s'",
+                            decide_node_name(d, c->from), n->name);
+            } else {
+                decide_note(d, "S3: it may exist on node '%s', which is %s", decide_node_name(d, c->node),
+                            n ? node_state_key(d->s, n) : "gone");
+            }
             continue;
         }
         if (c == runs || (c->obs == OBS_RUNNING && runs != NULL)) {
@@ -247,11 +245,12 @@ static void bring_up_from_nothing(struct decide *d, const struct vm *vm, const s
         return;
     }
     if (o->cancel) {
-        end_failed(d, o, "");
+        end_tried(d, o);
         return;
     }
     if (o->recovery && decide_paused(d)) {
-        end_op(d, o, OPS_CANCELLED, "N4: high availability is paused; it is tried again once it is armed");
+        decide_op_end(d, o, OPS_CANCELLED,
+                      "N4: high availability is paused; it is tried again once it is armed");
         return;
     }
     if (conflict_waits(d, vm)) {
@@ -275,13 +274,13 @@ static void bring_up(struct decide *d, const struct vm *vm, const struct op *o)
     if (vm->claims == 0) {
         bring_up_from_nothing(d, vm, o);
     } else if (c->obs == OBS_RUNNING) {
-        end_op(d, o, OPS_DONE, "it runs");
+        decide_op_end(d, o, OPS_DONE, "it runs");
     } else if (vm->saved.tag != 0 && !vm->saved.consumed && !MUTANT(resumed_unconsumed)) {
         emit_vm(d, vm, EV_CONSUME, "C6: restored and paused; consumed before it may run (S7)");
-    } else if (o->tries < DRAIN_TRIES && (o->cancel || !conflict_waits(d, vm))) {
+    } else if (o->tries >= DRAIN_TRIES) {
+        end_tried(d, o);
+    } else if (o->cancel || !conflict_waits(d, vm)) {
         (void)emit_job(d, vm, JOB_RESUME, c->node, "it is there, paused, and nowhere else");
-    } else {
-        end_failed(d, o, "it could not be resumed");
     }
 }
 
@@ -315,13 +314,15 @@ static uint32_t move_target(struct decide *d, const struct vm *vm, const struct 
                             char why[TEXT_SIZE])
 {
     const struct place p = {.avoid = NODE_BIT(from), .prefer = o->to, .need_room = true};
+    char reason[TEXT_SIZE];
     bool soon = false;
     uint32_t to = 0;
 
     if (!to_there_only(d, o)) {
         to = place_of(d, vm, &p, &soon, why);
-    } else if (place_fits(d, vm, o->to, &p, &soon, why)) {
-        to = o->to;
+    } else {
+        to = place_fits(d, vm, o->to, &p, &soon, reason) ? o->to : 0;
+        text_format(why, TEXT_SIZE, "node '%s': %.300s", decide_node_name(d, o->to), reason);
     }
     if (to == 0 && soon) {
         decide_note(d, "%s", why);
@@ -365,9 +366,9 @@ static void run_live(struct decide *d, const struct vm *vm, const struct op *o)
     } else if (c->obs == OBS_PAUSED) {
         bring_up(d, vm, o); /* arrived, or left behind paused: it exists here alone (C5) */
     } else if (c->node != o->from) {
-        end_op(d, o, OPS_DONE, "it runs on its new node");
+        decide_op_end(d, o, OPS_DONE, "it runs on its new node");
     } else if (o->tries > 0 || o->cancel) {
-        end_failed(d, o, "the migration failed");
+        end_tried(d, o);
     } else {
         to = move_target(d, vm, o, c->node, why);
         if (to != 0 && locks_coming(d, vm, c->node, to)) {
@@ -403,7 +404,7 @@ static void run_quick(struct decide *d, const struct vm *vm, const struct op *o)
             (void)emit_job(d, vm, JOB_RESUME, c->node, "S6: it was not saved, so it goes on where it is");
             return;
         }
-        end_failed(d, o, "the VM could not be saved");
+        end_tried(d, o);
         return;
     }
     to = move_target(d, vm, o, c->node, why);
@@ -423,10 +424,10 @@ static void run_stop(struct decide *d, const struct vm *vm, const struct op *o)
                     vm->saved.consumed ? "C6: its saved state was consumed, and the VM is gone"
                                        : "an operator discards the saved state");
         } else {
-            end_op(d, o, OPS_DONE, "it is off");
+            decide_op_end(d, o, OPS_DONE, "it is off");
         }
     } else if (o->cancel || o->tries >= 2) {
-        end_failed(d, o, "it could not be stopped");
+        end_tried(d, o);
     } else {
         e = emit_job(d, vm, JOB_STOP, vm->claim[0].node, o->tries ? "once more, by force" : "it is to stop");
         if (e != NULL) {
@@ -439,7 +440,7 @@ static void run_save(struct decide *d, const struct vm *vm, const struct op *o)
 {
     if (vm->claims == 0) {
         if (vm->saved.tag != 0) {
-            end_op(d, o, OPS_DONE, "it is saved");
+            decide_op_end(d, o, OPS_DONE, "it is saved");
         } else {
             end_failed(d, o, "the VM ended while it was saved");
         }
@@ -448,7 +449,7 @@ static void run_save(struct decide *d, const struct vm *vm, const struct op *o)
             (void)emit_job(d, vm, JOB_RESUME, vm->claim[0].node, "S6: it was not saved, so it goes on");
             return;
         }
-        end_failed(d, o, "it could not be saved");
+        end_tried(d, o);
     } else {
         (void)emit_job(d, vm, JOB_SAVE, vm->claim[0].node, "an operator asked for it");
     }
@@ -459,11 +460,11 @@ static void run_reset(struct decide *d, const struct vm *vm, const struct op *o)
     if (vm->claims == 0) {
         end_failed(d, o, "the VM ended");
     } else if (o->tries > 0 || o->cancel) {
-        end_failed(d, o, "the reset failed");
+        end_tried(d, o);
     } else if (o->state == OPS_QUEUED) {
         (void)emit_job(d, vm, JOB_RESET, vm->claim[0].node, "an operator asked for it");
     } else {
-        end_op(d, o, OPS_DONE, "it was reset");
+        decide_op_end(d, o, OPS_DONE, "it was reset");
     }
 }
 

@@ -628,6 +628,18 @@ const char *vm_state_key(const struct state *s, const struct vm *vm)
     return vm->wanted == WANT_RUNNING && vm->error[0] != '\0' && vm->op == 0 ? "failed" : "stopped";
 }
 
+/*
+ * A node that joins under a fence agent (N1) may fence others meanwhile: when each waits for an agent of the
+ * other's, or of one that is lost, somebody has to begin.
+ */
+bool node_may_fence(const struct state *s, uint32_t node, uint32_t target)
+{
+    const struct node *n = state_node(s, node);
+
+    return n != NULL && node != target &&
+           (n->state == NODE_ONLINE || (n->state == NODE_JOINING && n->inventory_term == s->term));
+}
+
 uint32_t vm_where(const struct state *s, const struct vm *vm)
 {
     const struct job *j = vm->job ? state_job(s, vm->job) : NULL;

@@ -109,6 +109,7 @@ struct vm {
     bool wait;          /* the pause before a next try runs (deadline DL_VM) */
     uint32_t tries;     /* failed tries in a row; resets when it runs */
     uint32_t conflicts; /* C7: launches in a row that an image lock of somebody else refused */
+    uint32_t looks;     /* probes in a row that could not tell; the next one waits longer */
     uint32_t restarts;  /* restarts within the window that began at restart_since_ms */
     int64_t restart_since_ms;
     uint64_t changed;      /* index of the last entry that touched it */
@@ -308,6 +309,9 @@ op_kind_key(enum op_kind k); /* start stop save reset live-migrate quick-migrate
 const char *op_state_key(enum op_state st);
 const char *job_kind_key(enum job_kind k);
 const char *rule_kind_key(enum rule_kind k);
+/* May this node run a fence agent against that one? What it runs itself does not matter to a fence, so its
+ * inventory is not waited for; one that still joins may begin only when it has spoken (N1). */
+bool node_may_fence(const struct state *s, uint32_t node, uint32_t target);
 /* The node that the VM runs on or moves from; 0 when none. */
 uint32_t vm_where(const struct state *s, const struct vm *vm);
 /* What VMs may use of a node, its reserve taken off; of CPUs in vCPUs, UINT32_MAX when they are not counted.

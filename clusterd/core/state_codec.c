@@ -233,6 +233,7 @@ static void c_vm(struct codec *c, struct vm *vm)
     C_STR(c, vm->error);
     if (c->level >= 2) {
         c_u32(c, &vm->conflicts);
+        c_u32(c, &vm->looks);
     }
 }
 

@@ -36,6 +36,19 @@ static void die(const char *what, const char *word)
     exit(2);
 }
 
+/* The operations that an event has ended by itself. */
+static void ops_ended(const struct state *s, const struct event *e)
+{
+    for (unsigned i = 0; i < s->ops && e->kind != EV_OP_END; i++) {
+        const struct op *o = &s->op[i];
+
+        if (o->state >= OPS_DONE && o->ended_ms == e->time_ms) { /* no two events have one time */
+            printf("      operation %llu, %s, is %s%s%s\n", (unsigned long long)o->id, op_kind_key(o->kind),
+                   op_state_key(o->state), o->error[0] ? ": " : "", o->error);
+        }
+    }
+}
+
 /* Applies one event, prints what it was and what came of it. */
 static void put(struct rig *r, struct event *e)
 {
@@ -63,7 +76,7 @@ static void put(struct rig *r, struct event *e)
         return;
     }
     printf("%3llu %c %s\n", (unsigned long long)r->index, event_who(e->kind), text);
-    if (e->why[0] != '\0') {
+    if (e->why[0] != '\0' && strstr(text, e->why) == NULL) {
         printf("      why: %s\n", e->why);
     }
     if (out.rc != 0) {
@@ -74,6 +87,7 @@ static void put(struct rig *r, struct event *e)
     } else if (out.alarm) {
         printf("      ALARM: %s\n", out.err.msg);
     }
+    ops_ended(r->s, e);
     if (wrong != NULL) {
         printf("      BROKEN: %s\n", wrong);
     }
@@ -309,6 +323,7 @@ static void play_open(struct rig *r, char **w, unsigned n)
 static void play_vm(struct rig *r, char **words, unsigned n, bool seen)
 {
     char same[] = "same";
+    bool diskless = false;
     struct event e;
 
     event_init(&e, EV_CMD_VM_ADD);
@@ -318,6 +333,10 @@ static void play_vm(struct rig *r, char **words, unsigned n, bool seen)
     for (unsigned i = 1; i < n; i++) {
         char *eq = strchr(words[i], '=');
 
+        if (strcmp(words[i], "diskless") == 0) {
+            diskless = true;
+            continue;
+        }
         if (eq == NULL) {
             die("no KEY=VALUE", words[i]);
         }
@@ -327,7 +346,7 @@ static void play_vm(struct rig *r, char **words, unsigned n, bool seen)
     if (event_get(&e, "memory_mib") == NULL) {
         event_put(&e, "memory_mib", "512");
     }
-    if (event_get(&e, "disk") == NULL) {
+    if (event_get(&e, "disk") == NULL && !diskless) {
         event_putf(&e, "disk", "/var/lib/clusterd/volumes/vol1/%s.img", words[0]);
     }
     fact(r, &e, r->w.self);
@@ -475,6 +494,9 @@ static void play_well(struct rig *r, char **w, unsigned n)
     for (int i = 0; i < 1000 && r->s->jobs > 0; i++) {
         const struct job *j = &r->s->job[0];
 
+        for (unsigned k = 1; k < r->s->jobs && j->kind == JOB_LOCK_HOLD; k++) {
+            j = &r->s->job[k]; /* who holds a lock does so while the others try */
+        }
         end_job(r, j, j->kind == JOB_FENCE_STATUS ? 2 : 0, good_end(j->kind), NULL);
         settle(r);
     }
@@ -672,6 +694,13 @@ static void verb_wait(struct rig *r, char **w, unsigned n)
     r->now_ms += (int64_t)number(w[0]);
 }
 
+/* A request of that node does not come through. */
+static void verb_lose(struct rig *r, char **w, unsigned n)
+{
+    (void)n;
+    r->node[node_id(w[0])].seq++;
+}
+
 static const struct verb {
     const char *name;
     unsigned words; /* at least so many behind it */
@@ -680,6 +709,7 @@ static const struct verb {
 } verbs[] = {
     {"hold", 0, verb_hold, true},
     {"wait", 1, verb_wait, true},
+    {"lose", 1, verb_lose, true},
     {"power", 1, play_power, true},
     {"members", 1, verb_members, true},
     {"up", 1, verb_up, false},
@@ -726,31 +756,27 @@ static void play_line(struct rig *r, char *text)
     r->quiet = false;
 }
 
-/* "three": three nodes, a volume, a fence device each, all online. */
-static void prelude(struct rig *r)
+/* "three", "five": so many nodes, a volume, a fence device each, all online. */
+static void prelude(struct rig *r, unsigned nodes)
 {
-    static const char *const lines[] = {"members 1 2 3",
-                                        "quietly open 1",
-                                        "quietly up 1",
-                                        "quietly up 2",
-                                        "quietly up 3",
-                                        "quietly inventory 1",
-                                        "quietly inventory 2",
-                                        "quietly inventory 3",
-                                        "quietly do volume-add vol1 type=directory source=/srv/vol1",
-                                        "quietly well",
-                                        "quietly do fence-add ipmi1 agent=fence_ipmilan nodes=1",
-                                        "quietly do fence-add ipmi2 agent=fence_ipmilan nodes=2",
-                                        "quietly do fence-add ipmi3 agent=fence_ipmilan nodes=3",
-                                        NULL};
+    static const char *const lines[] = {"up @", "inventory @",
+                                        "do volume-add vol1 type=directory source=/srv/vol1", "well",
+                                        "do fence-add ipmi@ agent=fence_ipmilan nodes=@"};
+    char text[128] = "quietly open 1";
 
-    for (unsigned i = 0; lines[i] != NULL; i++) {
-        char text[128];
-
-        snprintf(text, sizeof text, "%s", lines[i]);
-        play_line(r, text);
+    r->w.members = (NODE_BIT(nodes) << 1) - 1;
+    play_line(r, text);
+    for (unsigned i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        for (unsigned id = 1; id <= (strchr(lines[i], '@') != NULL ? nodes : 1); id++) {
+            snprintf(text, sizeof text, "quietly %s", lines[i]);
+            for (char *at = strchr(text, '@'); at != NULL; at = strchr(text, '@')) {
+                *at = (char)('0' + id);
+            }
+            play_line(r, text);
+        }
     }
-    printf("--- three nodes, one volume, a fence device each\n");
+    r->index = 99; /* a story's numbers do not depend on what was before it */
+    printf("--- %s nodes, one volume, a fence device each\n", nodes == 3 ? "three" : "five");
 }
 
 int main(int argc, char **argv)
@@ -777,8 +803,8 @@ int main(int argc, char **argv)
             continue;
         }
         printf("> %s\n", text);
-        if (strcmp(text, "three") == 0) {
-            prelude(&r);
+        if (strcmp(text, "three") == 0 || strcmp(text, "five") == 0) {
+            prelude(&r, strcmp(text, "three") == 0 ? 3 : 5);
         } else {
             play_line(&r, text);
         }

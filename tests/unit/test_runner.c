@@ -165,12 +165,15 @@ static void results_come_word_for_word(void **state)
            "echo 'ocf-exit-reason:disk \"/a b/c\" is not there: mount it; ümläut 100%' >&2; echo tail >&2; "
            "exit 5");
     script(f, "mute", "exit 7");
+    script(f, "rude",
+           "printf 'a: \\033[2Jb\\r\\nc: d\\n'; printf 'ocf-exit-reason:\\033]0;title\\007\\n' >&2; exit 1");
     run(f, 1, "ok", NULL, 5000);
     run(f, 2, "bad", NULL, 5000);
     run(f, 3, "mute", NULL, 5000);
     run(f, 4, "missing", NULL, 5000);
     run(f, 5, "../bin/sh", NULL, 5000);
-    wait_for(f, 5, 10);
+    run(f, 6, "rude", NULL, 5000);
+    wait_for(f, 6, 10);
     assert_true(f->seen[1].res.started);
     assert_int_equal(f->seen[1].res.code, 0);
     assert_string_equal(f->seen[1].output, "state: running\nconfig  start ok\n");
@@ -182,6 +185,8 @@ static void results_come_word_for_word(void **state)
     assert_false(f->seen[4].res.started);
     assert_non_null(strstr(f->seen[4].res.reason, "missing': No such file"));
     assert_false(f->seen[5].res.started);
+    assert_string_equal(f->seen[6].output, "a: ?[2Jb?\nc: d\n"); /* no control character leaves the runner */
+    assert_string_equal(f->seen[6].res.reason, "?]0;title?");
 }
 
 static void parameters_and_xml_arrive(void **state)
