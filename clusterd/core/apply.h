@@ -33,6 +33,8 @@ void node_try_online(struct apply *a, struct node *n);
 
 /* apply_job.c */
 int apply_job(struct apply *a);
+/* L2: what has no place for its memory can be neither saved nor moved by quick migration. */
+int check_savable(struct apply *a, const struct vm *vm);
 int apply_job_result(struct apply *a);
 int apply_deadline(struct apply *a);
 void volumes_remove(struct apply *a);

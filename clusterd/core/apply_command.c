@@ -443,16 +443,18 @@ static int cmd_vm_stop(struct apply *a)
     struct vm *vm = the_vm(a);
     bool save = (a->e->flags & EVF_SAVE) != 0, force = (a->e->flags & EVF_FORCE) != 0;
     struct op *o, *old;
+    bool usable;
 
     if (vm == NULL) {
         return a->out->rc;
     }
+    usable = vm->saved.tag != 0 && !vm->saved.consumed;
     old = state_op(a->s, vm->op);
     /* A VM that is still to be started, or waits for a place, can be stopped at once. */
     if (old != NULL && (vm->job != 0 || old->kind != OP_START) && vm_not_busy(a, vm) != 0) {
         return a->out->rc;
     }
-    if (vm->saved.tag != 0 && !vm->saved.consumed && !force) {
+    if (usable && !force && vm->wanted != WANT_RUNNING) {
         (void)reject(a, RC_REFUSED, "VM '%s' is saved, so there is nothing to stop", vm->name);
         advise(a, "clusterctl vm start %s goes on from there; clusterctl vm stop --force %s discards it",
                vm->name, vm->name);
@@ -461,6 +463,9 @@ static int cmd_vm_stop(struct apply *a)
     if (save && (vm->claims != 1 || vm->claim[0].obs != OBS_RUNNING)) {
         return reject(a, RC_REFUSED, "VM '%s' is %s: only a running VM can be saved", vm->name,
                       vm_state_key(a->s, vm));
+    }
+    if (save && check_savable(a, vm) != 0) {
+        return a->out->rc;
     }
     if (old != NULL) {
         op_finish(a, old, OPS_CANCELLED, "the VM was stopped");
@@ -471,7 +476,9 @@ static int cmd_vm_stop(struct apply *a)
     }
     o->from = vm->claims ? vm->claim[0].node : 0;
     vm->op = o->id;
-    vm->wanted = save ? WANT_SAVED : WANT_STOPPED;
+    /* One that is saved, and cannot be restored, stays saved: only an explicit word discards the state (S7).
+     */
+    vm->wanted = save || (usable && !force) ? WANT_SAVED : WANT_STOPPED;
     vm->wait = false;
     vm->tries = 0;
     vm->error[0] = '\0';
@@ -520,6 +527,9 @@ static int migrate_kind(struct apply *a, const struct vm *vm, const char *mode, 
                      vm_state_key(a->s, vm));
         advise(a, "leave --live away");
         return RC_REFUSED;
+    }
+    if (quick && !off && check_savable(a, vm) != 0) {
+        return a->out->rc;
     }
     *kind = off ? OP_MOVE : quick ? OP_QUICK : OP_LIVE;
     return 0;

@@ -105,15 +105,19 @@ static int check_launch(struct apply *a, const struct vm *vm)
     return check_place(a, vm, a->e->node);
 }
 
+int check_savable(struct apply *a, const struct vm *vm)
+{
+    return vm_savable(a->s, vm)
+               ? 0
+               : reject(a, RC_REFUSED, "VM '%s' has no disk on a shared volume to save beside", vm->name);
+}
+
 static int check_save(struct apply *a, const struct vm *vm)
 {
     if (vm->saved.tag != 0) {
         return reject(a, RC_REFUSED, "S7: VM '%s' has a saved state already", vm->name);
     }
-    if (vm->disks == 0 || vm_volume(a->s, vm->disk[0]) == NULL) {
-        return reject(a, RC_REFUSED, "VM '%s' has no disk on a shared volume to save beside", vm->name);
-    }
-    return check_only_claim(a, vm, a->e->node, "saved");
+    return check_savable(a, vm) != 0 ? a->out->rc : check_only_claim(a, vm, a->e->node, "saved");
 }
 
 static int check_migrate(struct apply *a, const struct vm *vm)
@@ -563,7 +567,9 @@ static void result_volume(struct apply *a, struct volume *v, const struct job *j
                     a->s->node[j->node].name, a->e->text ? a->e->text : "no reason given");
         return;
     }
-    v->error[0] = '\0';
+    if ((v->wait & ~bit) == 0) {
+        v->error[0] = '\0'; /* else another node's */
+    }
     v->online = j->kind == JOB_VOLUME_START ? v->online | bit : v->online & ~bit;
 }
 
@@ -630,6 +636,8 @@ static int deadline_job(struct apply *a)
         if (v != NULL) {
             v->busy &= ~NODE_BIT(gone.node);
             v->wait |= NODE_BIT(gone.node);
+            text_format(v->error, sizeof v->error, "%s on node '%s': " JOB_SILENT, job_kind_key(gone.kind),
+                        a->s->node[gone.node].name);
             if (gone.kind >= JOB_LOCK_HOLD) {
                 v->unproven |= NODE_BIT(gone.node);
                 v->holding = v->holding && gone.kind != JOB_LOCK_HOLD;

@@ -30,6 +30,16 @@ static void want_as_it_is(struct vm *vm, enum op_kind kind)
     }
 }
 
+/* A drain or failback is cancelled: what has not begun of it does not. */
+static void parts_cancel(struct apply *a, uint64_t parent)
+{
+    for (unsigned i = 0; i < a->s->ops; i++) {
+        if (a->s->op[i].parent == parent && a->s->op[i].state == OPS_QUEUED) {
+            op_finish(a, &a->s->op[i], OPS_CANCELLED, "what it was part of was cancelled");
+        }
+    }
+}
+
 void op_finish(struct apply *a, struct op *o, enum op_state st, const char *error)
 {
     struct vm *vm = state_vm(a->s, o->subject);
@@ -46,6 +56,12 @@ void op_finish(struct apply *a, struct op *o, enum op_state st, const char *erro
         if (o->cancel && st == OPS_CANCELLED) {
             want_as_it_is(vm, o->kind);
         }
+        if (vm->home == vm->owner) {
+            vm->home = 0;
+        }
+    }
+    if (st == OPS_CANCELLED) {
+        parts_cancel(a, o->id);
     }
     if (o->kind == OP_FENCE && state_node(a->s, o->node) != NULL) {
         a->s->node[o->node].fence_wanted = false; /* not done, or done: a node that lives may come back */
@@ -125,9 +141,6 @@ int apply_op_end(struct apply *a)
         if (vm->claims == 1) {
             vm->owner = vm->claim[0].node;
         }
-        if (vm->home != 0 && vm->home == vm->owner) {
-            vm->home = 0;
-        }
     }
     for (unsigned i = 0; o->kind == OP_RESUME && i < a->s->vms; i++) {
         if (a->s->vm[i]->home == o->node) {
@@ -178,8 +191,8 @@ int apply_assign(struct apply *a)
     if (vm == NULL || vm->claims != 0 || vm->job != 0 || state_node(a->s, a->e->to) == NULL) {
         return reject(a, RC_REFUSED, "VM '%s' is gone, or is not off", a->e->subject);
     }
-    if (parent != NULL && parent->kind == OP_DRAIN) {
-        vm->home = parent->node;
+    if (parent != NULL && (parent->kind == OP_DRAIN || parent->kind == OP_RESUME)) {
+        vm->home = parent->kind == OP_DRAIN ? parent->node : 0;
     }
     vm->owner = a->e->to;
     vm->changed = a->index;

@@ -436,10 +436,7 @@ static void decide_drain(struct decide *d, const struct op *o)
     char why[TEXT_SIZE];
 
     if (n == NULL || n->mode != MODE_DRAINING || n->state == NODE_UNCLEAN) {
-        decide_op_end(d, o, OPS_FAILED,
-                      n != NULL && n->state == NODE_UNCLEAN
-                          ? "the node was lost; its VMs are recovered, not drained"
-                          : "the node is not being drained any more");
+        decide_op_end(d, o, OPS_FAILED, "the node was lost; its VMs are recovered, not drained");
         return;
     }
     if (drain_rest(d, n, o, &moving, &stuck)) {
@@ -473,7 +470,7 @@ static void decide_resume(struct decide *d, const struct op *o)
             return;
         }
     }
-    decide_op_end(d, o, OPS_DONE, "all VMs that had their home here are back");
+    decide_op_end(d, o, OPS_DONE, "what could come home is back");
 }
 
 /* A9: the journal does it, one member at a time; here its end is said. */

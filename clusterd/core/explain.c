@@ -204,8 +204,9 @@ static void describe_job(const struct state *s, const struct event *e, char *out
                     kind == JOB_FENCE ? "fence" : "ask the power of", node_name(s, e->to), e->subject,
                     node_name(s, e->node));
     } else if (e->to != 0) {
-        text_format(out, size, "%s '%s' on node '%s' towards node '%s'", job_kind_key(kind), e->subject,
-                    node_name(s, e->node), node_name(s, e->to));
+        text_format(out, size, "%s '%s' on node '%s' towards node '%s'%s", job_kind_key(kind), e->subject,
+                    node_name(s, e->node), node_name(s, e->to),
+                    (e->flags & EVF_PAUSED) != 0 ? ", to arrive paused" : "");
     } else {
         text_format(out, size, "%s '%s' on node '%s'", job_kind_key(kind), e->subject, node_name(s, e->node));
     }

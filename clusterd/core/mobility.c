@@ -351,7 +351,7 @@ static bool locks_coming(const struct decide *d, const struct vm *vm, uint32_t x
             return false;
         }
     }
-    return !vm_locks_proven(d->s, vm, x, y);
+    return vm->disks > 0 && !vm_locks_proven(d->s, vm, x, y);
 }
 
 static void run_live(struct decide *d, const struct vm *vm, const struct op *o)
@@ -397,6 +397,10 @@ static void run_quick(struct decide *d, const struct vm *vm, const struct op *o)
     }
     if (vm->claims == 0 || vm->saved.tag != 0 || (c->obs == OBS_RUNNING && c->node != o->from)) {
         bring_up(d, vm, o);
+        return;
+    }
+    if (o->to == o->from) { /* no other node could take it once it was saved */
+        end_failed(d, o, "it was restored on the node that it came from");
         return;
     }
     if (o->tries > 0 || o->cancel) {
@@ -468,31 +472,34 @@ static void run_reset(struct decide *d, const struct vm *vm, const struct op *o)
     }
 }
 
-static void assign(struct decide *d, const struct vm *vm, const struct op *o, uint32_t avoid, uint32_t prefer,
-                   uint64_t op)
+static void emit_assign(struct decide *d, const struct vm *vm, uint32_t to, uint64_t op, const char *why)
 {
-    const struct place p = {.avoid = avoid ? NODE_BIT(avoid) : 0, .prefer = prefer};
-    char why[TEXT_SIZE];
-    bool soon = false;
-    uint32_t to = place_choose(d, vm, &p, &soon, why);
-    struct event *e;
+    struct event *e = decide_emit(d, EV_ASSIGN, "%s", why);
 
-    if (to == 0) {
-        decide_note(d, "%s", why);
-        if (o != NULL && !soon) {
-            end_failed(d, o, why);
-        }
-        return;
-    }
-    if (o == NULL && to == vm->owner) {
-        decide_note(d, "it is off and stays where it was: %s", why);
-        return;
-    }
-    e = decide_emit(d, EV_ASSIGN, "it is off, so only its owner changes; %s", why);
     if (e != NULL) {
         e->to = to;
         e->id = op;
         text_copy(e->subject, sizeof e->subject, vm->name);
+    }
+}
+
+/* A VM that is off leaves a node, for its own move (o) or a drain (op). */
+static void assign(struct decide *d, const struct vm *vm, const struct op *o, uint32_t avoid, uint32_t prefer,
+                   uint64_t op)
+{
+    const struct place p = {.avoid = avoid ? NODE_BIT(avoid) : 0, .prefer = prefer};
+    char why[TEXT_SIZE], text[TEXT_SIZE];
+    bool soon = false;
+    uint32_t to = place_choose(d, vm, &p, &soon, why);
+
+    if (to != 0) {
+        text_format(text, sizeof text, "it is off, so only its owner changes; %.300s", why);
+        emit_assign(d, vm, to, op, text);
+        return;
+    }
+    decide_note(d, "%s", why);
+    if (o != NULL && !soon) {
+        end_failed(d, o, why);
     }
 }
 
@@ -540,8 +547,8 @@ static void run_op(struct decide *d, const struct vm *vm, const struct op *o)
 
 /* ---- without an operation: is it as it is wanted, and where it should be? ---- */
 
-/* How a running VM leaves its node in a drain (REQ-F5). OP_NONE: it may not move. */
-static enum op_kind drain_kind(const struct decide *d, const struct vm *vm, const struct op *drain)
+/* How it is to leave its node in a drain (REQ-F5), if it can be saved. OP_NONE: it may not move. */
+static enum op_kind drain_wish(const struct decide *d, const struct vm *vm, const struct op *drain)
 {
     if (vm->claim[0].obs != OBS_RUNNING) {
         return OP_QUICK;
@@ -561,6 +568,21 @@ static enum op_kind drain_kind(const struct decide *d, const struct vm *vm, cons
     return vm->set.priority <= d->s->opt.quick_priority ? OP_QUICK : OP_LIVE;
 }
 
+static enum op_kind drain_kind(const struct decide *d, const struct vm *vm, const struct op *drain)
+{
+    enum op_kind kind = drain_wish(d, vm, drain);
+
+    if (kind != OP_QUICK || vm_savable(d->s, vm)) {
+        return kind;
+    }
+    return vm->claim[0].obs == OBS_RUNNING && vm->tries < DRAIN_TRIES ? OP_LIVE : OP_NONE;
+}
+
+static const char *drain_obstacle(const struct vm *vm)
+{
+    return vm->set.migration == MIG_NONE ? "migration=none" : vm->error;
+}
+
 bool drain_blocked(struct decide *d, const struct vm *vm, const struct op *drain)
 {
     const struct place p = {.avoid = NODE_BIT(drain->node), .need_room = vm->claims != 0};
@@ -571,7 +593,7 @@ bool drain_blocked(struct decide *d, const struct vm *vm, const struct op *drain
         return false;
     }
     if (vm->claims != 0 && drain_kind(d, vm, drain) == OP_NONE) {
-        decide_note(d, "%s", vm->set.migration == MIG_NONE ? "migration=none" : vm->error);
+        decide_note(d, "%s", drain_obstacle(vm));
         return true;
     }
     if (place_of(d, vm, &p, &soon, why) == 0 && !soon) {
@@ -596,7 +618,7 @@ static void drain_vm(struct decide *d, const struct vm *vm, const struct op *dra
     kind = drain_kind(d, vm, drain);
     if (kind == OP_NONE) {
         decide_note(d, "it is blocked in the drain of node '%s': %s", decide_node_name(d, drain->node),
-                    vm->set.migration == MIG_NONE ? "migration=none" : vm->error);
+                    drain_obstacle(vm));
         return;
     }
     if (kind == OP_STOP) {
@@ -617,24 +639,26 @@ static void drain_vm(struct decide *d, const struct vm *vm, const struct op *dra
 
 static void go_home(struct decide *d, const struct vm *vm, const struct op *resume)
 {
-    const struct place p = {.prefer = resume->node, .need_room = true};
+    const struct place p = {.prefer = resume->node, .need_room = vm->claims != 0};
+    bool soon = false, quick = vm->set.migration == MIG_QUICK || vm->set.priority <= d->s->opt.quick_priority;
+    bool fits;
     char why[TEXT_SIZE];
-    bool soon = false;
 
-    if (vm->claims == 0) {
-        assign(d, vm, NULL, 0, resume->node, resume->id);
-        return;
-    }
-    if (vm->plan != resume->node && !place_fits(d, vm, resume->node, &p, &soon, why)) {
+    fits = vm->plan == resume->node || place_fits(d, vm, resume->node, &p, &soon, why);
+    if (!fits) {
         decide_note(d, "it is to go home to node '%s', but %s", decide_node_name(d, resume->node), why);
         if (soon) {
             return;
         }
     }
-    (void)begin_op(d, vm,
-                   vm->set.migration == MIG_QUICK || vm->set.priority <= d->s->opt.quick_priority ? OP_QUICK
-                                                                                                  : OP_LIVE,
-                   resume->id, vm->claim[0].node, resume->node, "failback: it goes home");
+    if (vm->claims == 0) {
+        emit_assign(d, vm, fits ? resume->node : vm->owner, resume->id,
+                    fits ? "it is off, so only its owner changes; failback: it goes home"
+                         : "failback: its home cannot take it, so it belongs where it is now");
+        return;
+    }
+    (void)begin_op(d, vm, quick && vm_savable(d->s, vm) ? OP_QUICK : OP_LIVE, resume->id, vm->claim[0].node,
+                   resume->node, "failback: it goes home");
 }
 
 /* The drain or failback that this VM is part of, or NULL. */

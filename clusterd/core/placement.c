@@ -366,7 +366,7 @@ static void say_choice(const struct decide *d, const struct choice *c, char why[
 static void say_none(const struct decide *d, const struct vm *vm, const struct place *p, bool *soon,
                      char why[TEXT_SIZE])
 {
-    char reason[TEXT_SIZE], last[TEXT_SIZE] = "there are no nodes";
+    char reason[TEXT_SIZE], last[TEXT_SIZE] = "";
     bool open = false;
 
     for (uint32_t id = 1; id <= NODES_MAX; id++) {
@@ -382,7 +382,7 @@ static void say_none(const struct decide *d, const struct vm *vm, const struct p
                         "no room: it and what rules keep with it need %llu MiB and %u vCPUs",
                         (unsigned long long)u->mib, u->cpus);
         }
-        if (is_open >= open) {
+        if (is_open >= open && (last[0] == '\0' || (p->avoid & NODE_BIT(id)) == 0)) {
             open = is_open;
             text_format(last, sizeof last, "node '%s': %s", d->s->node[id].name, reason);
         }

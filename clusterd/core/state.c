@@ -550,6 +550,11 @@ const struct volume *vm_volume(const struct state *s, const char *disk)
     return NULL;
 }
 
+bool vm_savable(const struct state *s, const struct vm *vm)
+{
+    return vm->disks > 0 && vm_volume(s, vm->disk[0]) != NULL;
+}
+
 bool vm_locks_proven(const struct state *s, const struct vm *vm, uint32_t x, uint32_t y)
 {
     for (unsigned i = 0; i < vm->disks; i++) {

@@ -289,6 +289,8 @@ struct rule *state_rule(const struct state *s, uint64_t id);
 bool vm_locks_proven(const struct state *s, const struct vm *vm, uint32_t x, uint32_t y);
 /* C5: a try of its image locks is in flight somewhere; the next round of the proof waits for it. */
 bool volume_is_tried(const struct state *s, const struct volume *v);
+/* Its memory can be saved: beside its first disk, on the same volume. */
+bool vm_savable(const struct state *s, const struct vm *vm);
 struct claim *vm_claim(const struct vm *vm, uint32_t node); /* NULL: no claim there */
 node_set vm_claim_set(const struct vm *vm);
 

@@ -157,13 +157,15 @@ static uint32_t node_id(const char *word)
     return (uint32_t)id;
 }
 
-/* A number, `op` (the operation begun last) or `job` (the job begun last). */
+/* A number, `op` or `op:KIND` (the operation begun last, of that kind) or `job` (the job begun last). */
 static uint64_t id_named(const struct rig *r, const char *word)
 {
     const struct state *s = r->s;
 
-    if (strcmp(word, "op") == 0 && s->ops > 0) {
-        return s->op[s->ops - 1].id;
+    for (unsigned i = s->ops; i-- > 0 && strncmp(word, "op", 2) == 0;) {
+        if (word[2] == '\0' || strcmp(word + 3, op_kind_key(s->op[i].kind)) == 0) {
+            return s->op[i].id;
+        }
     }
     if (strcmp(word, "job") == 0 && s->jobs > 0) {
         return s->job[s->jobs - 1].id;
@@ -402,7 +404,8 @@ static void play_propose(struct rig *r, char **words, unsigned n)
     put(r, &e);
 }
 
-static void end_job(struct rig *r, const struct job *j, uint64_t code, enum obs_state obs, const char *text)
+static void end_job(struct rig *r, const struct job *j, uint64_t code, enum obs_state obs, const char *text,
+                    bool conflict)
 {
     struct event e;
     uint32_t node = j->node;
@@ -415,6 +418,9 @@ static void end_job(struct rig *r, const struct job *j, uint64_t code, enum obs_
     if (text != NULL) {
         event_set_text(&e, text);
     }
+    if (conflict) {
+        event_put(&e, "conflict", "1");
+    }
     if (code == 0 && (j->kind == JOB_LOCK_HOLD || j->kind == JOB_LOCK_TRY)) {
         event_put(&e, "lock",
                   j->kind == JOB_LOCK_HOLD ? "held"
@@ -424,7 +430,7 @@ static void end_job(struct rig *r, const struct job *j, uint64_t code, enum obs_
     fact(r, &e, node);
 }
 
-/* end KIND [SUBJECT] [node=N] CODE OBS [reason…] */
+/* end KIND [SUBJECT] [node=N] CODE OBS [conflict] [reason…] */
 static void play_end(struct rig *r, char **words, unsigned n)
 {
     enum job_kind kind = job_named(words[0]);
@@ -432,6 +438,7 @@ static void play_end(struct rig *r, char **words, unsigned n)
     char reason[512] = "";
     uint32_t node = 0;
     unsigned at = 1;
+    bool conflict;
 
     for (; at < n && (words[at][0] < '0' || words[at][0] > '9'); at++) {
         if (strncmp(words[at], "node=", 5) == 0) {
@@ -443,7 +450,8 @@ static void play_end(struct rig *r, char **words, unsigned n)
     if (at + 2 > n) {
         die("end needs KIND [SUBJECT] CODE OBS, not", words[0]);
     }
-    for (unsigned i = at + 2; i < n; i++) {
+    conflict = n > at + 2 && strcmp(words[at + 2], "conflict") == 0;
+    for (unsigned i = at + 2 + conflict; i < n; i++) {
         size_t len = strlen(reason);
 
         snprintf(reason + len, sizeof reason - len, "%s%s", len ? " " : "", words[i]);
@@ -453,7 +461,8 @@ static void play_end(struct rig *r, char **words, unsigned n)
 
         if (j->kind == kind && (subject == NULL || strcmp(j->subject, subject) == 0) &&
             (node == 0 || j->node == node)) {
-            end_job(r, j, number(words[at]), obs_from_key(words[at + 1]), reason[0] ? reason : NULL);
+            end_job(r, j, number(words[at]), obs_from_key(words[at + 1]), reason[0] ? reason : NULL,
+                    conflict);
             return;
         }
     }
@@ -497,7 +506,7 @@ static void play_well(struct rig *r, char **w, unsigned n)
         for (unsigned k = 1; k < r->s->jobs && j->kind == JOB_LOCK_HOLD; k++) {
             j = &r->s->job[k]; /* who holds a lock does so while the others try */
         }
-        end_job(r, j, j->kind == JOB_FENCE_STATUS ? 2 : 0, good_end(j->kind), NULL);
+        end_job(r, j, j->kind == JOB_FENCE_STATUS ? 2 : 0, good_end(j->kind), NULL, false);
         settle(r);
     }
 }
