@@ -141,10 +141,10 @@ struct shell {
 
     /* The state. */
     struct state *st;
-    uint64_t applied;  /* index of the last entry that is folded in, of any kind */
-    uint64_t replayed; /* the commit mark at the start: entries up to here were seen by an earlier daemon */
-    bool rebuild;      /* the journal begins anew: so does the state, with its first entry */
-    bool broken;       /* core_check found something: said once */
+    uint64_t applied;   /* index of the last entry that is folded in, of any kind */
+    uint64_t replayed;  /* the commit mark at the start: entries up to here were seen by an earlier daemon */
+    bool rebuild;       /* the journal begins anew: so does the state, with its first entry */
+    const char *broken; /* what core_check found, or a move that no rule allows: said once; NULL: nothing */
 
     /* Proposals. */
     struct proposal *queue, **queue_end;

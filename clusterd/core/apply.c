@@ -1,4 +1,5 @@
 #include "core/apply.h"
+#include "core/transition.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,6 +34,22 @@ void alarm_raise(struct apply *a, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(a->out->err.msg, sizeof a->out->err.msg, fmt, ap);
     va_end(ap);
+}
+
+void node_become(struct apply *a, struct node *n, enum node_state st)
+{
+    const char *wrong = node_move_wrong(n->state, st);
+
+    a->out->broken = wrong != NULL ? wrong : a->out->broken;
+    n->state = st;
+}
+
+void op_become(struct apply *a, struct op *o, enum op_state st)
+{
+    const char *wrong = op_move_wrong(o->state, st);
+
+    a->out->broken = wrong != NULL ? wrong : a->out->broken;
+    o->state = st;
 }
 
 uint64_t name_hash(const char *name)

@@ -76,4 +76,8 @@ void node_drop_jobs(struct apply *a, uint32_t node, bool orphan_fences);
 void node_doubt_claims(struct apply *a, uint32_t node);
 uint64_t name_hash(const char *name);
 
+/* The only ways to change these states: along the rows of transition.h. */
+void node_become(struct apply *a, struct node *n, enum node_state st);
+void op_become(struct apply *a, struct op *o, enum op_state st);
+
 #endif

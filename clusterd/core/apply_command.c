@@ -122,7 +122,7 @@ static int cmd_node_drain(struct apply *a)
     o->node = n->id;
     o->mode = mode == NULL ? MIG_AUTO : strcmp(mode, "quick") == 0 ? MIG_QUICK : MIG_LIVE;
     text_copy(o->blocked, sizeof o->blocked, blocked ? blocked : "wait");
-    o->state = OPS_RUNNING;
+    op_become(a, o, OPS_RUNNING);
     n->op = o->id;
     n->mode = MODE_DRAINING;
     for (unsigned i = 0; i < a->s->vms; i++) {
@@ -156,7 +156,7 @@ static int cmd_node_resume(struct apply *a)
             return reject(a, RC_NO_MEMORY, "out of memory");
         }
         o->node = n->id;
-        o->state = OPS_RUNNING;
+        op_become(a, o, OPS_RUNNING);
     }
     old = state_op(a->s, n->op);
     if (old != NULL) {
@@ -206,12 +206,12 @@ static int cmd_node_fence(struct apply *a)
         return reject(a, RC_NO_MEMORY, "out of memory");
     }
     o->node = n->id;
-    o->state = OPS_RUNNING;
+    op_become(a, o, OPS_RUNNING);
     n->fence_wanted = true;
     n->fence_wait = false;
     n->fence_tries = 0; /* the order's own tries are counted */
     if (n->state != NODE_UNCLEAN) {
-        n->state = NODE_UNCLEAN; /* by order: from now on it is lost, like one that fell silent */
+        node_become(a, n, NODE_UNCLEAN); /* by order: from now on it is lost, like one that fell silent */
         n->loss = a->index;
         n->inventory_term = 0;
         node_drop_jobs(a, n->id, true);
@@ -238,7 +238,7 @@ static int cmd_node_confirm_down(struct apply *a)
         return reject(a, RC_NO_MEMORY, "out of memory");
     }
     o->node = n->id;
-    o->state = OPS_RUNNING;
+    op_become(a, o, OPS_RUNNING);
     return 0;
 }
 
@@ -640,7 +640,7 @@ static int cmd_volume_remove(struct apply *a)
     if (o == NULL) {
         return reject(a, RC_NO_MEMORY, "out of memory");
     }
-    o->state = OPS_RUNNING;
+    op_become(a, o, OPS_RUNNING);
     v->removing = true;
     v->wait = 0;
     return 0;
@@ -744,7 +744,7 @@ static int cmd_fence_test(struct apply *a)
     if (o == NULL) {
         return reject(a, RC_NO_MEMORY, "out of memory");
     }
-    o->state = OPS_RUNNING;
+    op_become(a, o, OPS_RUNNING);
     return 0;
 }
 

@@ -236,7 +236,7 @@ static int apply_vm_job(struct apply *a, enum job_kind kind)
     vm->changed = a->index;
     o = state_op(a->s, vm->op);
     if (o != NULL) {
-        o->state = OPS_RUNNING;
+        op_become(a, o, OPS_RUNNING);
         if (e->to != 0) {
             o->to = e->to;
         } else if (kind == JOB_START || kind == JOB_RESTORE) {
@@ -695,7 +695,7 @@ int apply_deadline(struct apply *a)
         if (n == NULL || n->state != NODE_GRACE || n->loss != a->e->index) {
             return reject(a, RC_REFUSED, "that node's clusterd is back");
         }
-        n->state = NODE_UNCLEAN; /* N2 */
+        node_become(a, n, NODE_UNCLEAN); /* N2 */
         return 0;
     case DL_FENCE:
         if (n == NULL || !n->fence_wait || n->fence_tries != a->e->index) {

@@ -40,8 +40,9 @@ static void source_ended(struct apply *a, struct vm *vm, uint32_t source, bool r
         if (runs) {
             claim_drop(vm, c->node); /* it was down meanwhile, and the VM has stayed where it was */
         } else {
-            n->state =
-                NODE_UNCLEAN; /* it may have booted and taken the VM: it is to be proven off once more */
+            node_become(
+                a, n,
+                NODE_UNCLEAN); /* it may have booted and taken the VM: it is to be proven off once more */
             n->loss = a->index;
             state_touch(a->s, NULL);
         }
@@ -181,7 +182,7 @@ static void drop_orphans(struct apply *a, uint32_t node, uint64_t session)
 
 void node_down(struct apply *a, struct node *n, bool fenced)
 {
-    n->state = NODE_OFFLINE;
+    node_become(a, n, NODE_OFFLINE);
     n->session = 0;
     n->loss = 0;
     n->fence_tries = 0;
@@ -220,7 +221,7 @@ void node_try_online(struct apply *a, struct node *n)
             return; /* N1 */
         }
     }
-    n->state = NODE_ONLINE;
+    node_become(a, n, NODE_ONLINE);
     state_touch(a->s, NULL);
     startup_ends(a->s);
 }
@@ -273,7 +274,7 @@ int apply_node_up(struct apply *a)
     n->fence_tries = 0;
     n->fence_wait = n->fence_wanted = n->fenced = false;
     n->error[0] = '\0';
-    n->state = NODE_JOINING;
+    node_become(a, n, NODE_JOINING);
     node_drop_jobs(a, n->id, true);
     if (new_boot || MUTANT(any_start_proves)) {
         node_drop_claims(a, n->id);         /* N1: a new boot id proves that its old VMs are gone */
@@ -296,7 +297,7 @@ int apply_node_lost(struct apply *a)
     if (n->session != a->e->id) {
         return reject(a, RC_REFUSED, "node '%s' has come back since its loss was seen", n->name);
     }
-    n->state = daemon_only ? NODE_GRACE : NODE_UNCLEAN;
+    node_become(a, n, daemon_only ? NODE_GRACE : NODE_UNCLEAN);
     n->loss = a->index;
     n->inventory_term = 0;
     n->fence_tries = 0;

@@ -44,7 +44,7 @@ void op_finish(struct apply *a, struct op *o, enum op_state st, const char *erro
 {
     struct vm *vm = state_vm(a->s, o->subject);
 
-    o->state = st;
+    op_become(a, o, st);
     o->ended_ms = a->e->time_ms;
     o->error[0] = '\0';
     if (st != OPS_DONE) {

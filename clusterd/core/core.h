@@ -14,10 +14,11 @@
 /* What an event did. */
 struct applied {
     int rc; /* 0; RC_REFUSED, RC_NOT_FOUND, RC_USAGE …: rejected, the state is unchanged but for index/time */
-    struct err err; /* why it was rejected */
-    bool duplicate; /* seen before (same session and seq); changed nothing */
-    uint64_t op;    /* operation that the command began, or 0 */
-    bool alarm;     /* worth an operator's attention: err.msg says what, though rc may be 0 */
+    struct err err;     /* why it was rejected */
+    bool duplicate;     /* seen before (same session and seq); changed nothing */
+    uint64_t op;        /* operation that the command began, or 0 */
+    const char *broken; /* a state moved as no rule allows (transition.h): NULL, or what is wrong */
+    bool alarm;         /* worth an operator's attention: err.msg says what, though rc may be 0 */
 };
 
 /* Folds e, the entry at (term, index), into s. Total and deterministic: what cannot be is rejected with a

@@ -333,8 +333,51 @@ static const char *check_vm(const struct state *s, const struct vm *vm)
     return NULL;
 }
 
+static const char *check_node(const struct node *n)
+{
+    bool lost = n->state == NODE_GRACE || n->state == NODE_UNCLEAN;
+
+    if (lost != (n->loss != 0)) {
+        return "N1: a node is lost without the number of its loss, or has one and is not lost";
+    }
+    if (n->inventory_term != 0 && n->state != NODE_ONLINE && n->state != NODE_JOINING) {
+        return "C3: a node that is not there is said to have spoken";
+    }
+    if ((n->fence_wait || n->fence_wanted) && n->state != NODE_UNCLEAN) {
+        return "S3: a node waits for a fence and is not lost";
+    }
+    return NULL;
+}
+
+static const char *check_job(const struct state *s, const struct job *j)
+{
+    const struct node *n = state_node(s, j->node);
+
+    if (!j->orphan && (n == NULL || (n->state != NODE_ONLINE && n->state != NODE_JOINING))) {
+        return "C2: a job is in flight on a node that is not there";
+    }
+    if (j->orphan && j->kind != JOB_FENCE) {
+        return "N1: only a fence agent is waited for after its daemon is gone";
+    }
+    return NULL;
+}
+
 const char *core_check(const struct state *s)
 {
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        const char *wrong = s->node[id].id != 0 ? check_node(&s->node[id]) : NULL;
+
+        if (wrong != NULL) {
+            return wrong;
+        }
+    }
+    for (unsigned i = 0; i < s->jobs; i++) {
+        const char *wrong = check_job(s, &s->job[i]);
+
+        if (wrong != NULL) {
+            return wrong;
+        }
+    }
     for (unsigned i = 0; i < s->vms; i++) {
         const char *wrong = check_vm(s, s->vm[i]);
 

@@ -50,6 +50,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         core_apply(s, &e, 1, ++index, &out);
         event_fini(&e);
+        if (out.broken != NULL) {
+            abort();
+        }
         check(s);
     }
     if (s != NULL) {

@@ -70,7 +70,7 @@ static void put(struct rig *r, struct event *e)
     e->time_ms = r->now_ms;
     core_describe(r->s, e, text, sizeof text); /* before: the job that ends is still known */
     core_apply(r->s, e, r->term, r->index, &out);
-    wrong = core_check(r->s);
+    wrong = out.broken != NULL ? out.broken : core_check(r->s);
     if (r->quiet && out.rc == 0 && wrong == NULL) {
         event_fini(e);
         return;
