@@ -237,6 +237,7 @@ static void play_up(struct rig *r, uint32_t id, bool new_boot, char **words, uns
     r->node[id].boots += new_boot && !r->node[id].booted;
     r->node[id].booted = false;
     r->w.present |= NODE_BIT(id);
+    r->w.observing &= ~NODE_BIT(id);
     r->w.ring |= NODE_BIT(id);
     event_putf(&e, "name", "node%u", id);
     event_putf(&e, "boot", "boot-%u-%u", id, r->node[id].boots);
@@ -261,6 +262,7 @@ static void play_back(struct rig *r, char **w, unsigned n)
     event_init(&e, EV_NODE_UP);
     e.node = id;
     r->w.present |= NODE_BIT(id);
+    r->w.observing &= ~NODE_BIT(id);
     r->w.ring |= NODE_BIT(id);
     event_putf(&e, "name", "node%u", id);
     event_putf(&e, "boot", "boot-%u-%u", id, r->node[id].boots);
@@ -637,6 +639,8 @@ static void play_gone(struct rig *r, char **w, unsigned n)
 
     r->w.present &= ~bit;
     r->w.ring &= n > 1 ? r->w.ring : ~bit;
+    r->w.observing &= ~bit;
+    r->w.observing |= n > 1 && strcmp(w[1], "observing") == 0 ? bit : 0;
 }
 
 static void verb_members(struct rig *r, char **w, unsigned n)
