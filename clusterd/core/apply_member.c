@@ -49,7 +49,7 @@ static struct op *begin(struct apply *a, struct node *n, enum op_kind kind)
         return NULL;
     }
     o->node = n->id;
-    o->state = OPS_RUNNING;
+    op_become(a, o, OPS_RUNNING);
     return o;
 }
 

@@ -481,7 +481,7 @@ static void decide_member(struct decide *d, const struct op *o)
     struct event *e;
 
     if (n == NULL || n->op != o->id) {
-        end_op(d, o, OPS_FAILED, "the node is not there any more");
+        decide_op_end(d, o, OPS_FAILED, "the node is not there any more");
         return;
     }
     if (member != (o->kind == OP_NODE_ADD)) {

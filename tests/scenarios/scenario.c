@@ -157,7 +157,7 @@ static uint32_t node_id(const char *word)
     return (uint32_t)id;
 }
 
-/* A number, `op` or `op:KIND` (the operation begun last, of that kind) or `job` (the job begun last). */
+/* A number, `op` or `op:KIND` (the operation begun last, of that kind) `job` or `rule` (the last one). */
 static uint64_t id_named(const struct rig *r, const char *word)
 {
     const struct state *s = r->s;
@@ -166,6 +166,9 @@ static uint64_t id_named(const struct rig *r, const char *word)
         if (word[2] == '\0' || strcmp(word + 3, op_kind_key(s->op[i].kind)) == 0) {
             return s->op[i].id;
         }
+    }
+    if (strcmp(word, "rule") == 0 && s->rules > 0) {
+        return s->rule[s->rules - 1]->id;
     }
     if (strcmp(word, "job") == 0 && s->jobs > 0) {
         return s->job[s->jobs - 1].id;
