@@ -57,8 +57,7 @@ const struct node *shell_self(const struct shell *sh)
 
 bool shell_current(const struct shell *sh)
 {
-    return journal_is_open(sh->j) && !sh->rebuild &&
-           (sh->applied >= journal_heard_commit(sh->j) || MUTANT(act_behind_the_mark));
+    return journal_is_open(sh->j) && !sh->rebuild && sh->applied >= journal_heard_commit(sh->j);
 }
 
 bool shell_leads(const struct shell *sh)

@@ -307,8 +307,7 @@ uint64_t inventory_next_ms(const struct shell *sh)
 /* What may be said of one VM. While something of ours is, or was meanwhile, at work on it: nothing (C3). */
 static enum obs_state reported(const struct shell *sh, const struct inventory *inv, const struct vm *vm)
 {
-    if ((vm->changed > sh->inv.index && !MUTANT(late_launch)) ||
-        (jobs_touch(sh, vm) && !MUTANT(looked_while_at_work))) {
+    if (vm->changed > sh->inv.index || jobs_touch(sh, vm)) {
         return OBS_UNKNOWN;
     }
     return shell_inventory_obs(inv, vm->uuid);

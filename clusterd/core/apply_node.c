@@ -152,7 +152,9 @@ void node_doubt_claims(struct apply *a, uint32_t node)
     for (unsigned i = 0; i < a->s->vms; i++) {
         struct claim *c = vm_claim(a->s->vm[i], node);
 
-        if (c != NULL) {
+        if (c != NULL && a->s->vm[i]->claims > 1 && MUTANT(lost_end_dropped)) {
+            claim_drop(a->s->vm[i], node);
+        } else if (c != NULL) {
             c->obs = OBS_UNKNOWN;
         }
     }
@@ -412,7 +414,7 @@ int apply_inventory(struct apply *a)
 
         /* C1: what was looked at before the VM's last change says nothing of it now, and while a job is in
          * flight only that job's end does. */
-        if (vm->job != 0 || (e->index < vm->changed && !MUTANT(late_launch))) {
+        if ((vm->job != 0 || e->index < vm->changed) && !MUTANT(late_launch)) {
             continue;
         }
         if (c != NULL || how != NULL || (vm->unseen & NODE_BIT(n->id)) != 0) {

@@ -339,7 +339,7 @@ static void decide_confirm(struct decide *d, const struct op *o)
         }
         return;
     }
-    if (n->loss >= o->id && !MUTANT(confirmed_for_another_loss)) {
+    if (n->loss >= o->id) {
         decide_op_end(d, o, OPS_FAILED, "N1: the node came back and is lost anew: confirm it once more");
         return;
     }
@@ -387,7 +387,9 @@ static void decide_node_fence_op(struct decide *d, const struct op *o)
     unsigned devices;
 
     if (n == NULL || n->state != NODE_UNCLEAN) {
-        decide_op_end(d, o, OPS_FAILED, "the node came back before it was fenced");
+        if (!MUTANT(order_never_ends)) {
+            decide_op_end(d, o, OPS_FAILED, "the node came back before it was fenced");
+        }
         return;
     }
     if (fence_pick(d->s, n->id, 0, &devices) == NULL) {
@@ -741,7 +743,7 @@ void core_deadlines(const struct state *s, void (*cb)(void *ctx, const struct de
         }
     }
     for (unsigned i = 0; i < s->jobs; i++) {
-        if (!s->job[i].orphan && !MUTANT(job_without_deadline)) {
+        if (!s->job[i].orphan) {
             cb(ctx, &(struct deadline){DL_JOB, s->job[i].id, 0, job_deadline_ms(&s->job[i])});
         }
     }

@@ -115,7 +115,7 @@ static bool learn(struct decide *d, const struct vm *vm)
  */
 static void settle(struct decide *d, const struct vm *vm)
 {
-    const struct claim *runs = claim_with(d, vm, OBS_RUNNING);
+    const struct claim *runs = MUTANT(source_ended) ? &vm->claim[1] : claim_with(d, vm, OBS_RUNNING);
 
     for (unsigned i = 0; i < vm->claims; i++) {
         const struct claim *c = &vm->claim[i];
@@ -135,11 +135,15 @@ static void settle(struct decide *d, const struct vm *vm)
             }
             continue;
         }
-        if (c == runs || (c->obs == OBS_RUNNING && runs != NULL)) {
+        if (c->obs == OBS_INCOMING && c->from != 0 && !decide_ready(d, c->from)) {
+            decide_note(d, "S6: node '%s' is lost, but may still deliver it to node '%s'",
+                        decide_node_name(d, c->from), decide_node_name(d, c->node));
+            continue;
+        }
+        if (c == runs || (c->obs == OBS_RUNNING && runs != NULL && !MUTANT(source_ended))) {
             continue; /* two that run: nothing here may choose; core_check cries */
         }
-        if (c->obs == OBS_INCOMING || runs != NULL ||
-            (MUTANT(source_ended) ? i == 0 : i > 0 && decide_ready(d, vm->claim[0].node))) {
+        if (c->obs == OBS_INCOMING || runs != NULL || (i > 0 && decide_ready(d, vm->claim[0].node))) {
             stop_half(d, vm, c,
                       runs != NULL ? "C5: it runs on the other node; this half never ran on its own"
                                    : "C5: a half that came in is never taken for the VM");
@@ -166,7 +170,7 @@ static bool is_clear(struct decide *d, const struct vm *vm)
 {
     const struct claim *c = &vm->claim[0];
 
-    if (vm->claims == 0 || MUTANT(launch_beside_a_claim)) {
+    if (vm->claims == 0 || (MUTANT(launch_beside_a_claim) && !decide_ready(d, c->node))) {
         return !is_unseen(d, vm);
     }
     if (learn(d, vm)) {
@@ -747,7 +751,7 @@ static void without_op(struct decide *d, const struct vm *vm)
         go_home(d, vm, o);
         return;
     }
-    if (vm->claims == 0) {
+    if (vm->claims == 0 || (MUTANT(launch_beside_a_claim) && !decide_ready(d, c->node))) {
         if (vm->wanted == WANT_RUNNING) {
             recover(d, vm);
         }

@@ -524,7 +524,7 @@ void jrepl_on_append(struct journal *j, const struct jmsg *m)
     if (!jrepl_follow(j, m)) {
         return;
     }
-    if (m->append.commit > j->mark_heard) {
+    if (m->append.commit > j->mark_heard && !MUTANT(act_behind_the_mark)) {
         j->mark_heard = m->append.commit; /* C2: what was decided, though we may not have it yet */
     }
     if ((m->to != 0 && m->to != j->config.node) || !unpack(j, m)) {

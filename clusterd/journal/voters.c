@@ -121,7 +121,8 @@ void jvoters_refresh(struct journal *j)
     j->members_index = jvoters_at(j, jlog_last(&j->log), &j->members);
 }
 
-/* Votes of the set's members that were heard within E: what could commit under it right now. */
+/* Votes of the set's members that are in the view and were heard within E: what could commit under it right
+ * now. */
 static unsigned live_votes(struct journal *j, const struct journal_members *m)
 {
     unsigned votes = 0;
@@ -130,7 +131,7 @@ static unsigned live_votes(struct journal *j, const struct journal_members *m)
         const struct jprogress *p = jrepl_progress(j, m->v[i].node, m->v[i].incarnation);
 
         if ((m->v[i].node == j->config.node && m->v[i].incarnation == j->incarnation) ||
-            (p != NULL && jrepl_live(j, p))) {
+            (p != NULL && jrepl_live(j, p) && journal_in_view(j, m->v[i].node))) {
             votes += m->v[i].votes;
         }
     }

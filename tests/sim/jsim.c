@@ -822,6 +822,7 @@ static void daemon_item(struct node *n, struct item *item)
         ev.message.data = item->message->data;
         ev.message.len = item->message->len;
         step(n, &ev);
+        check_heard(n, &ev);
         break;
     case ITEM_TICK:
         if (n->tick_at == item->at || n->tick_at <= sim.now) {

@@ -184,7 +184,8 @@ void check_begin(void);
 void check_end(void);
 /* After each step, with what it asked for. */
 void check_step(struct node *n, const struct journal_actions *out);
-void check_view(struct node *n, const struct journal_event *ev); /* after it was told of one */
+void check_view(struct node *n, const struct journal_event *ev);  /* after it was told of one */
+void check_heard(struct node *n, const struct journal_event *ev); /* after a message */
 /* Last, after the actions were carried out. */
 void check_after(struct node *n);
 void check_apply(struct node *n, uint64_t index); /* the core applies up to it */

@@ -549,6 +549,20 @@ void check_view(struct node *n, const struct journal_event *ev)
     }
 }
 
+/* C2: it knows the newest mark that it was told in this term, whatever it has of it. */
+void check_heard(struct node *n, const struct journal_event *ev)
+{
+    struct jmsg m;
+
+    if (!sim.failed && n->up && n->j->role == JOURNAL_FOLLOWER &&
+        jmsg_parse(&m, ev->message.data, ev->message.len) && m.type == JMSG_APPEND &&
+        m.term == n->j->promise.term && m.from == n->j->coordinator &&
+        m.append.commit > journal_heard_commit(n->j)) {
+        fail("node %u was told that %llu is committed, and has forgotten it (C2)", n->id,
+             (unsigned long long)m.append.commit);
+    }
+}
+
 /* A2: a term is open when an entry of that very term is committed. */
 static void check_opened(const struct node *n, uint64_t term)
 {

@@ -7,10 +7,13 @@
  *   sim_host.c   hosts and daemons: power, crashes between any two effects, pauses; the shell's ports
  *   sim_net.c    corosync: rings, ordered multicast, virtual synchrony, quorum notices
  *   sim_disk.c   what a host's disk holds: the store port
- *   sim_world.c  the truth: QEMU processes, memory files, disks, mounts, power; what agents' work does to
- * them sim_agent.c  agents and fence agents: launch, lock, effect, answer, and how they fail sim_operator.c
- * the operator sim_fault.c  the faults, and their end sim_check.c  what must be true after every step, and in
- * the end
+ *   sim_world.c  the truth: QEMU processes, memory files, disks, mounts, power; what agents do to it
+ *   sim_agent.c  agents and fence agents: launch, lock, effect, answer, and how they fail
+ *   sim_operator.c  the operator
+ *   sim_fault.c  the faults, and their end
+ *   sim_check.c  what must be true after every step, and in the end;
+ *   sim_raft.c   … of the journal's logs
+ *   sim_effect.c  … of decisions, and of what is done about them
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -103,6 +106,7 @@
     X(upgrades)                                                                                              \
     X(levels_refused)                                                                                        \
     X(confirmed_down)                                                                                        \
+    X(confirmed_blindly)                                                                                     \
     X(broken_off)                                                                                            \
     X(broken_daemons)                                                                                        \
     X(broken_corosyncs)                                                                                      \
@@ -196,7 +200,8 @@ struct net {
     struct message **stalled; /* sent after a write that its daemon still waits for */
     size_t n_stalled, cap_stalled;
     bool joined;                   /* its daemon is in the group */
-    node_set present, members;     /* as last told to the daemon */
+    node_set present, members;     /* as last told to the daemon, */
+    uint64_t told_at;              /* and when they changed */
     uint64_t told_ring, quorum_at; /* quorum_at: of the newest notice */
     bool quorate;
     uint64_t views;
@@ -231,6 +236,7 @@ struct host {
     bool power;         /* what its BMC says: a crashed host still has it */
     uint64_t powers;    /* how often it was switched on */
     bool cord;          /* its BMC does not answer */
+    uint64_t off_at;    /* the last time that its BMC switched it off */
     bool spared;        /* it was said to be off, and is not: a lie that may break S1 */
     unsigned level;     /* the feature level that its build knows (A13) */
     bool broken;        /* stays off: the liveness phase does without it */
@@ -348,6 +354,8 @@ struct agent {
     bool cancelled, acted, hangs, prepared;
     uint64_t number; /* of its stream: its host's, and which of that host's */
     uint8_t steps;
+    bool told;  /* its daemon knows that it has ended */
+    bool moves; /* its job is part of a live migration */
     int code;
     char reason[TEXT_SIZE];
     struct buf out;
@@ -417,7 +425,8 @@ struct sim {
     bool step_waits;
 
     /* The checks. */
-    struct raft *raft; /* owned */
+    struct raft *raft;       /* owned */
+    struct effects *effects; /* owned */
     struct truth *truth;
     size_t n_truth;
     uint64_t newest_index;
@@ -512,6 +521,7 @@ int disk_load(void *ctx, struct journal_load *out, struct err *err);
 /* sim_world.c */
 void world_clean(struct host *h, int vm, uint64_t life);
 void world_host_died(struct host *h);
+void world_lied(struct host *t);           /* its VMs may run twice from now on */
 void world_returned(const struct host *h); /* its loss is proven, or over (S3) */
 void world_set(int vm, int host, enum q q);
 void world_libvirt(struct host *h, bool up);
@@ -545,7 +555,8 @@ void drive_answer(uint64_t request, int rc, const struct err *err, uint64_t op);
 /* sim_check.c */
 void check_init(void);
 void check_fini(void);
-void check_daemon(struct host *h); /* after each call into its shell */
+uint64_t check_term(uint64_t index); /* of the committed entry; 0: there is none */
+void check_daemon(struct host *h);   /* after each call into its shell */
 void check_excuse(struct host *h); /* S2's measuring starts again: what happened is beyond a daemon's power */
 void check_qemu(int vm, int host);
 void check_started(int vm, int host);
@@ -573,6 +584,19 @@ void cover_row(const struct history_row *row); /* one entry, at its first being 
 void cover_add(struct cover *sum, const struct cover *c);
 /* Returns how many that have to be reached were not, or are not known. */
 unsigned cover_print(const struct cover *c);
+
+/* sim_effect.c */
+void effect_init(void);
+void effect_fini(void);
+void effect_entry(const struct journal_entry *entry); /* it is committed */
+void effect_unseen(void);                             /* so is one that is not there any more */
+void effect_started(const struct host *h, struct agent *a);
+void effect_answered(uint64_t request);    /* as done */
+void effect_step(struct host *h);          /* after each call into its shell */
+void effect_died(void);                    /* … or when it has died in it */
+void effect_state(const struct state *st); /* the newest */
+void effect_stops(const struct agent *a);
+void effect_power_off(const struct agent *a);
 
 /* sim_raft.c */
 void raft_init(void);

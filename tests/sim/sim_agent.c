@@ -111,6 +111,7 @@ static void report(struct agent *a, bool started, bool timed_out)
     if (!launcher_lives(a)) {
         return;
     }
+    a->told = true;
     buf_u8(&a->out, 0);
     output = strdup((const char *)a->out.data);
     res.output = output;
@@ -498,6 +499,7 @@ static int runner_run(void *ctx, const struct run_spec *spec)
     draw_times(a, hold_us);
     draw_fault(a, number);
     a->wait_until = sim.now + hold_us;
+    effect_started(h, a);
     sim.stats.agents++;
     sim.stats.self_stops += act == ACT_STOP && !journal_is_open(h->sh->j);
     while (*end != NULL) {

@@ -14,12 +14,14 @@ void check_init(void)
     sim.truth = NULL;
     sim.n_truth = 0;
     raft_init();
+    effect_init();
 }
 
 void check_fini(void)
 {
     free(sim.truth);
     raft_fini();
+    effect_fini();
 }
 
 static struct truth *truth_at(uint64_t index)
@@ -34,8 +36,7 @@ static struct truth *truth_at(uint64_t index)
     return &sim.truth[index];
 }
 
-/* Raft's state machine safety: an index is committed once, by everybody alike. It covers S4 too: an answer
- * follows its own entry's being applied. */
+/* Raft's state machine safety: an index is committed once, by everybody alike. */
 static void check_entries(struct host *h)
 {
     for (uint64_t i = h->checked + 1; i <= h->sh->applied; i++) {
@@ -43,6 +44,9 @@ static void check_entries(struct host *h)
         struct truth *t = truth_at(i);
 
         if (e == NULL) {
+            if (t->term == 0) {
+                effect_unseen();
+            }
             continue; /* within its snapshot */
         }
         if (t->term == 0) {
@@ -50,11 +54,17 @@ static void check_entries(struct host *h)
             t->by_term = h->sh->term;
             t->chain = e->chain;
             sim.stats.applied++;
+            effect_entry(e);
         } else if (t->term != e->term || !hash_eq(t->chain, e->chain)) {
             fail("state machine safety: %s has applied another entry %llu", h->name, (unsigned long long)i);
         }
     }
     h->checked = h->sh->applied;
+}
+
+uint64_t check_term(uint64_t index)
+{
+    return truth_at(index)->term;
 }
 
 /* S5. The digest is the dearest of the checks: of every fourth index (what differs once goes on to differ),
@@ -153,6 +163,7 @@ static void check_claims(struct host *h)
         return;
     }
     sim.newest_index = h->sh->st->index;
+    effect_state(h->sh->st);
     check_level(h->sh->st);
     check_paused(h->sh->st);
     for (int i = 0; i < sim.vms; i++) {
@@ -216,6 +227,7 @@ void check_daemon(struct host *h)
         check_digest(h);
         check_claims(h);
     }
+    effect_step(h);
     if (journal_is_open(h->sh->j)) {
         h->open_at = sim.now;
         h->excused = false;

@@ -187,6 +187,7 @@ void daemon_left(struct host *h)
 {
     h->inside = false;
     if (h->dying) {
+        effect_died();
         if (h->death == DEATH_HOST) {
             host_crash(h);
         } else {

@@ -205,6 +205,7 @@ static void conf(struct host *h, struct delivery *d)
 {
     struct net *net = &h->net;
 
+    net->told_at = net->members != d->members ? sim.now : net->told_at;
     net->present = d->present;
     net->members = d->members;
     if (net->told_ring != d->id) {

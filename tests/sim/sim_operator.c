@@ -24,7 +24,7 @@ static struct host *somebody(void)
 
 static void ask(struct host *h, uint64_t request, struct event *e)
 {
-    snprintf(e->by, sizeof e->by, "root@%.40s", h->name);
+    snprintf(e->by, sizeof e->by, "root@%.20s#%llu", h->name, (unsigned long long)request);
     sim.stats.commands++;
     sim.stats.events++;
     trace("%s: command %llu: %s %s node %u to %u", h->name, (unsigned long long)request, event_key(e->kind),
@@ -42,6 +42,9 @@ void drive_answer(uint64_t request, int rc, const struct err *err, uint64_t op)
     trace("answer %llu: %s%s%s, operation %llu", (unsigned long long)request, rc_key(rc), err ? ": " : "",
           err ? err->msg : "", (unsigned long long)op);
     sim.stats.commands_ok += rc == 0;
+    if (rc == 0) {
+        effect_answered(request);
+    }
     sim.stats.commands_refused += rc == RC_REFUSED;
     sim.stats.levels_refused += rc == RC_REFUSED && strcmp(err->hint, LEVEL_HINT) == 0;
     sim.stats.commands_no_quorum += rc == RC_NO_QUORUM;
@@ -174,8 +177,16 @@ static void op_vm(struct event *e, const struct state *st)
 }
 
 /* His word is true: he has pulled the plug. */
-static bool op_confirm(struct event *e)
+static bool op_confirm(struct event *e, const struct state *st)
 {
+    const struct node *n = state_node(st, e->node);
+
+    if (n != NULL && n->state == NODE_UNCLEAN && chance(300)) { /* N3: … or he has not looked */
+        e->kind = EV_CMD_NODE_CONFIRM_DOWN;
+        e->flags = chance(500) ? EVF_FORCE : 0;
+        sim.stats.confirmed_blindly++;
+        return true;
+    }
     for (int i = 0; i < sim.n; i++) {
         struct host *t = &sim.hosts[i];
 
@@ -204,10 +215,10 @@ static void op_device(struct event *e)
     }
 }
 
-static void op_node(struct event *e)
+static void op_node(struct event *e, const struct state *st)
 {
     e->node = (uint32_t)between(1, (uint64_t)sim.n);
-    if (chance(300) && op_confirm(e)) {
+    if (chance(300) && op_confirm(e, st)) {
         return;
     }
     if (chance(100)) {
@@ -278,7 +289,7 @@ static void wish(struct host *h)
     if (chance(800)) {
         op_vm(&e, shell_state(h->sh));
     } else {
-        op_node(&e);
+        op_node(&e, shell_state(h->sh));
     }
     ask(h, ++sim.request, &e);
 }

@@ -236,6 +236,7 @@ static void vm_resume(struct agent *a)
 static void vm_stop(struct agent *a)
 {
     sim.stats.stops++;
+    effect_stops(a);
     world_set(a->vm, a->host, Q_NONE);
 }
 
@@ -273,10 +274,10 @@ static bool bmc_answers(const struct agent *a)
 }
 
 /* Its VMs may run twice from now on: the fence is what S1 rests on. */
-static void lie(struct host *t)
+void world_lied(struct host *t)
 {
-    sim.stats.fences_lied++;
-    trace("%s: power off is reported, and it runs", t->name);
+    sim.stats.fences_lied++; /* or an operator */
+    trace("%s: it is said to be off, and runs", t->name);
     t->spared = true;
     for (int vm = 0; vm < sim.vms; vm++) {
         sim.vm[vm].lied = sim.vm[vm].lied || (sim.vm[vm].claims & NODE_BIT(t->id + 1)) != 0;
@@ -293,12 +294,13 @@ static void fence_off(struct agent *a)
         return;
     }
     if (t->on && a->fault == AF_LIE) {
-        lie(t);
+        world_lied(t);
         return;
     }
     sim.stats.fences++;
     sim.stats.fences_unreported += a->fault == AF_FAIL_AFTER;
     trace("%s: power off by %s", t->name, sim.hosts[a->host].name);
+    effect_power_off(a);
     t->power = false;
     host_crash(t);
 }
@@ -309,6 +311,7 @@ static void fence_status(struct agent *a)
 
     a->code = !bmc_answers(a) ? 1 : t->power && !t->spared ? 0 : 2;
     if (a->code == 2) {
+        t->off_at = sim.now;
         world_returned(t);
     }
 }

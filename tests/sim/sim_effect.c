@@ -1,0 +1,271 @@
+/*
+ * The rules between the journal's word and the world, looked at from both sides: an effect follows a
+ * committed decision, once (C2), for a node that has said what it runs (C3); an answer follows the commit
+ * (S4); a live migration does not end its source (S6); a fence is for this loss, and for nobody who is back
+ * (N1).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+
+/* A job that a shell has begun; and those that the entries of this very call have still to explain. */
+struct started {
+    uint64_t job;
+    uint32_t node, to;
+    bool vm; /* it is about one */
+};
+
+/* What a committed entry says of a node. */
+enum word { WORD_NONE, WORD_UP, WORD_INVENTORY };
+struct said {
+    enum word word;
+    uint32_t node;
+    uint64_t term;
+};
+
+struct effects {
+    struct started *started;
+    size_t n_started, cap_started, explained;
+    struct said *said; /* by index */
+    size_t n_said;
+    bool *committed; /* commands, by request */
+    size_t n_committed;
+    uint64_t *answered; /* of this call */
+    size_t n_answered, cap_answered;
+    bool
+        unseen; /* an entry was trimmed in the very call in which it was applied: what it said is not known */
+    struct {
+        enum node_state state;
+        uint64_t loss, lost_at, session;
+    } node[NODES_MAX + 1]; /* as the newest committed state has it */
+};
+
+void effect_init(void)
+{
+    sim.effects = calloc(1, sizeof *sim.effects);
+}
+
+void effect_fini(void)
+{
+    free(sim.effects->started);
+    free(sim.effects->said);
+    free(sim.effects->committed);
+    free(sim.effects->answered);
+    free(sim.effects);
+}
+
+/* Room for [at] in an array of n, with zeros in what is new. */
+static void *room(void *v, size_t *n, size_t at, size_t size)
+{
+    size_t more = 2 * at + 64;
+
+    if (at < *n) {
+        return v;
+    }
+    v = realloc(v, more * size);
+    memset((char *)v + *n * size, 0, (more - *n) * size);
+    *n = more;
+    return v;
+}
+
+/* ------------------------------------------------------------------------------------------------ the
+ * journal */
+
+void effect_entry(const struct journal_entry *entry)
+{
+    struct effects *r = sim.effects;
+    const char *request;
+    struct event e;
+
+    if (entry->kind != JOURNAL_DATA || event_decode(&e, entry->payload, entry->len, NULL) != 0) {
+        return;
+    }
+    r->said = room(r->said, &r->n_said, (size_t)entry->index, sizeof *r->said);
+    r->said[entry->index].node = e.node;
+    r->said[entry->index].term = entry->term;
+    if (e.kind == EV_NODE_UP && e.node <= NODES_MAX && r->node[e.node].session != e.session) {
+        r->node[e.node].session = e.session;
+        r->said[entry->index].word = WORD_UP;
+    } else if (e.kind == EV_INVENTORY && (e.flags & EVF_COMPLETE) != 0 && e.num == entry->term) {
+        r->said[entry->index].word = WORD_INVENTORY;
+    }
+    request = strchr(e.by, '#');
+    if (request != NULL) {
+        size_t number = (size_t)strtoull(request + 1, NULL, 10);
+
+        r->committed = room(r->committed, &r->n_committed, number, sizeof *r->committed);
+        r->committed[number] = true;
+    }
+    event_fini(&e);
+}
+
+/* C3: in this term, since it came, and before the decision. */
+static bool has_said(uint32_t node, uint64_t index, uint64_t term)
+{
+    const struct effects *r = sim.effects;
+
+    for (uint64_t i = index; i-- > 1 && i < r->n_said;) {
+        const struct said *s = &r->said[i];
+
+        if (s->term != 0 && s->term < term) {
+            return false;
+        }
+        if (s->node == node && s->word != WORD_NONE) {
+            return s->word == WORD_INVENTORY;
+        }
+    }
+    return false;
+}
+
+static void explain(const struct host *h, const struct started *s)
+{
+    uint64_t term = check_term(s->job);
+
+    if (term == 0 && s->job > h->sh->applied) {
+        fail("C2: %s carries out job %llu, which is not committed", h->name, (unsigned long long)s->job);
+    } else if (s->vm && !sim.effects->unseen &&
+               (!has_said(s->node, s->job, term) || (s->to && !has_said(s->to, s->job, term)))) {
+        fail("C3: job %llu was decided before node %u or %u had said in its term what it runs",
+             (unsigned long long)s->job, s->node, s->to);
+    }
+}
+
+void effect_step(struct host *h)
+{
+    struct effects *r = sim.effects;
+
+    for (; r->explained < r->n_started; r->explained++) {
+        explain(h, &r->started[r->explained]);
+    }
+    for (size_t i = 0; i < r->n_answered; i++) {
+        if (!r->unseen && (r->answered[i] >= r->n_committed || !r->committed[r->answered[i]])) {
+            fail("S4: command %llu is answered as done, and it is not committed",
+                 (unsigned long long)r->answered[i]);
+        }
+    }
+    r->n_answered = 0;
+}
+
+void effect_unseen(void)
+{
+    sim.effects->unseen = true;
+}
+
+void effect_died(void)
+{
+    sim.effects->explained = sim.effects->n_started;
+    sim.effects->n_answered = 0;
+}
+
+/* ------------------------------------------------------------------------------------------------- the shell
+ */
+
+void effect_answered(uint64_t request)
+{
+    struct effects *r = sim.effects;
+
+    r->answered = room(r->answered, &r->cap_answered, r->n_answered, sizeof *r->answered);
+    r->answered[r->n_answered++] = request;
+}
+
+void effect_started(const struct host *h, struct agent *a)
+{
+    struct effects *r = sim.effects;
+    const struct run *run = h->sh->runs;
+    const struct op *o;
+    const struct job *j;
+
+    while (run != NULL && run->id != a->id) {
+        run = run->next;
+    }
+    if (run == NULL || run->purpose != RUN_JOB) {
+        return;
+    }
+    j = &run->job;
+    for (size_t i = 0; i < r->n_started; i++) {
+        if (r->started[i].job == j->id) {
+            fail("C2: job %llu is carried out twice", (unsigned long long)j->id);
+        }
+    }
+    if (j->session != h->session) {
+        fail("C2: %s carries out job %llu of another session", h->name, (unsigned long long)j->id);
+    }
+    o = state_op(h->sh->st, j->op);
+    a->moves = o != NULL && o->kind == OP_LIVE;
+    r->started = room(r->started, &r->cap_started, r->n_started, sizeof *r->started);
+    r->started[r->n_started++] =
+        (struct started){j->id, j->node, j->kind == JOB_MIGRATE ? j->to : 0, acts[a->act].changes};
+}
+
+/* --------------------------------------------------------------------------------------------------- the
+ * world */
+
+void effect_stops(const struct agent *a)
+{
+    if (a->moves && sim.vm[a->vm].q[a->host] == Q_RUNNING) {
+        fail("S6: %s runs on %s, and is ended there by its live migration", sim.vm[a->vm].name,
+             sim.hosts[a->host].name);
+    }
+}
+
+void effect_power_off(const struct agent *a)
+{
+    struct host *t = &sim.hosts[a->target];
+
+    t->off_at = sim.now;
+    /* A BMC that does late what an agent asked of it that was ended since: nobody can know. */
+    if (t->on && !a->told && sim.effects->node[t->id + 1].state == NODE_ONLINE &&
+        sim.stats.fences_lied == 0) {
+        fail("N1: %s is switched off, though it is online again", t->name);
+    }
+}
+
+/* The operator's word was wrong, and nothing could tell: neither is it in the membership nor does the order
+ * wait for its BMC. */
+static bool nothing_tells(const struct host *t)
+{
+    for (int i = 0; i < sim.n; i++) {
+        const struct host *h = &sim.hosts[i];
+
+        if (h->sh != NULL && journal_is_coordinator(h->sh->j) &&
+            (h->net.members & NODE_BIT(t->id + 1)) != 0 && sim.now - h->net.told_at > SECOND) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* It is not waited for any more. */
+static void leaves(struct host *t, const struct node *n)
+{
+    if (n->fenced && t->on && t->off_at < sim.effects->node[n->id].lost_at && sim.stats.fences_lied == 0) {
+        fail("N1: %s counts as fenced, and was not switched off since it was lost", t->name);
+    }
+    if (!n->fenced && (!t->on || nothing_tells(t))) {
+        world_returned(t);
+        if (t->on) {
+            world_lied(t);
+        }
+    }
+}
+
+void effect_state(const struct state *st)
+{
+    for (int i = 0; i < sim.n; i++) {
+        const struct node *n = state_node(st, (uint32_t)i + 1);
+        struct host *t = &sim.hosts[i];
+
+        if (n == NULL) {
+            continue;
+        }
+        if (n->state == NODE_UNCLEAN && sim.effects->node[n->id].loss != n->loss) {
+            sim.effects->node[n->id].lost_at = sim.now;
+            sim.effects->node[n->id].loss = n->loss;
+        }
+        if (n->state == NODE_OFFLINE && sim.effects->node[n->id].state == NODE_UNCLEAN) {
+            leaves(t, n);
+        }
+        sim.effects->node[n->id].state = n->state;
+    }
+}
