@@ -95,7 +95,7 @@ static void apply_event(struct shell *sh, const struct event *e, const struct jo
         row_end(sh, e, entry, &a, &row);
         sh->dirty = true;
     }
-    wrong = a.broken != NULL ? a.broken : core_check(sh->st);
+    wrong = a.broken != NULL ? a.broken : core_check_touched(sh->st);
     if (wrong != NULL && sh->broken == NULL) {
         sh->broken = wrong;
         shell_log(sh, LOG_L_ERROR, "alarm: the state after entry %llu contradicts itself: %s",

@@ -49,6 +49,10 @@ void op_become(struct apply *a, struct op *o, enum op_state st)
     const char *wrong = op_move_wrong(o->state, st);
 
     a->out->broken = wrong != NULL ? wrong : a->out->broken;
+    if (o->state < OPS_DONE && st >= OPS_DONE) {
+        a->s->ended++;
+        a->s->node_ops -= o->kind > OP_MOVE;
+    }
     o->state = st;
 }
 
@@ -148,23 +152,23 @@ static const enum reach reaches[EV_COUNT] = {
     [EV_INVENTORY] = REACH_NAMED,
 };
 
-static bool is_fence(const struct job *j)
+static bool of_vm(unsigned kind)
 {
-    return j->kind == JOB_FENCE || j->kind == JOB_FENCE_STATUS;
+    return kind >= JOB_START && kind <= JOB_PROBE;
 }
 
 static void touch_subjects(struct apply *a)
 {
     const struct event *e = a->e;
     enum reach reach = e->kind < EV_COUNT ? reaches[e->kind] : REACH_ALL;
-    bool named = reach == REACH_NAMED || (e->kind == EV_DEADLINE && (e->num == DL_VM || e->num == DL_VOLUME));
+    bool named = reach == REACH_NAMED || (e->kind == EV_DEADLINE && e->num == DL_VM);
     const struct job *j =
         reach == REACH_JOB && (e->kind != EV_DEADLINE || e->num == DL_JOB) ? state_job(a->s, e->id) : NULL;
     const struct op *o = reach == REACH_OP ? state_op(a->s, e->id) : NULL;
 
-    if (reach == REACH_SUBJECT) {
+    if (reach == REACH_SUBJECT && (e->kind != EV_JOB || of_vm(e->num < JOB_KINDS ? (unsigned)e->num : 0))) {
         touch_named(a, e->subject);
-    } else if (j != NULL && !is_fence(j)) {
+    } else if (j != NULL && of_vm(j->kind)) {
         touch_named(a, j->subject);
     } else if (o != NULL && o->kind >= OP_START && o->kind <= OP_MOVE) {
         touch_named(a, o->subject);

@@ -659,8 +659,10 @@ static int deadline_job(struct apply *a)
 
 static int deadline_vm(struct apply *a)
 {
-    for (unsigned i = 0; i < a->s->vms; i++) {
-        struct vm *vm = a->s->vm[i];
+    unsigned n = a->s->waiting_all ? a->s->vms : a->s->waitings;
+
+    for (unsigned i = 0; i < n; i++) {
+        struct vm *vm = a->s->waiting_all ? a->s->vm[i] : a->s->waiting[i];
 
         if (vm->changed == a->e->index && name_hash(vm->name) == a->e->id && vm->wait) {
             state_touch(a->s, vm);

@@ -349,12 +349,6 @@ static void vm_ended_by_itself(struct apply *a, struct vm *vm, const char *how)
     text_copy(vm->error, sizeof vm->error, "its QEMU ended by itself");
 }
 
-/* What the inventory says of one VM: NULL when it does not name it. */
-static const char *listed(const struct event *e, const char *uuid)
-{
-    return event_get(e, uuid);
-}
-
 static void inventory_claim(struct apply *a, struct node *n, struct vm *vm, struct claim *c, const char *how)
 {
     enum obs_state obs;
@@ -399,34 +393,61 @@ static void inventory_surprise(struct apply *a, struct node *n, struct vm *vm, e
     vm->changed = a->index;
 }
 
+/* It runs here, as it is known to: that is what most inventories say of most VMs. */
+static bool says_nothing_new(const struct node *n, const struct vm *vm, const char *how)
+{
+    const struct claim *c = &vm->claim[0];
+
+    return how != NULL && obs_from_key(how) == OBS_RUNNING && vm->claims == 1 && c->node == n->id &&
+           c->obs == OBS_RUNNING && c->from == 0 && (vm->unseen & NODE_BIT(n->id)) == 0 &&
+           vm->owner == n->id && vm->tries == 0 && vm->error[0] == '\0' && vm->saved.tag == 0 &&
+           vm->saved.path[0] == '\0';
+}
+
+/* What the inventory says of one VM; how is NULL when it does not name it. */
+static void inventory_vm(struct apply *a, struct node *n, struct vm *vm, const char *how)
+{
+    const struct event *e = a->e;
+    struct claim *c = vm_claim(vm, n->id);
+
+    vm->told = a->index;
+    /* C1: what was looked at before the VM's last change says nothing of it now, and while a job is in
+     * flight only that job's end does. */
+    if (((vm->job != 0 || e->index < vm->changed) && !MUTANT(late_launch)) || says_nothing_new(n, vm, how)) {
+        return;
+    }
+    state_touch(a->s, vm);
+    if ((e->flags & EVF_COMPLETE) != 0 && (how == NULL || obs_from_key(how) != OBS_UNKNOWN)) {
+        vm->unseen &= ~NODE_BIT(n->id);
+    }
+    if (c != NULL) {
+        inventory_claim(a, n, vm, c, how);
+    } else if (how != NULL && obs_from_key(how) > OBS_ABSENT) {
+        inventory_surprise(a, n, vm, obs_from_key(how));
+    }
+}
+
 int apply_inventory(struct apply *a)
 {
     const struct event *e = a->e;
     struct node *n = state_node(a->s, e->node);
+    struct vm *const *on;
+    unsigned count;
 
     if (n == NULL || e->origin != n->id || (n->state != NODE_JOINING && n->state != NODE_ONLINE)) {
         return reject(a, RC_REFUSED, "node %u is not there, so its inventory does not count", e->node);
     }
-    for (unsigned i = 0; i < a->s->vms; i++) {
-        struct vm *vm = a->s->vm[i];
-        struct claim *c = vm_claim(vm, n->id);
-        const char *how = listed(e, vm->uuid);
+    for (unsigned i = 0; i < e->kvs; i++) {
+        struct vm *vm = state_vm_by_uuid(a->s, e->kv[i].key);
 
-        /* C1: what was looked at before the VM's last change says nothing of it now, and while a job is in
-         * flight only that job's end does. */
-        if ((vm->job != 0 || e->index < vm->changed) && !MUTANT(late_launch)) {
-            continue;
+        if (vm != NULL && vm->told != a->index) { /* of two words the first counts */
+            inventory_vm(a, n, vm, e->kv[i].value);
         }
-        if (c != NULL || how != NULL || (vm->unseen & NODE_BIT(n->id)) != 0) {
-            state_touch(a->s, vm);
-        }
-        if ((e->flags & EVF_COMPLETE) != 0 && (how == NULL || obs_from_key(how) != OBS_UNKNOWN)) {
-            vm->unseen &= ~NODE_BIT(n->id);
-        }
-        if (c != NULL) {
-            inventory_claim(a, n, vm, c, how);
-        } else if (how != NULL && obs_from_key(how) > OBS_ABSENT) {
-            inventory_surprise(a, n, vm, obs_from_key(how));
+    }
+    on = state_on(a->s, n->id, &count);
+    for (unsigned i = 0; i < count; i++) {
+        if (on[i]->told != a->index) {
+            inventory_vm(a, n, on[i], NULL);
         }
     }
     if ((e->flags & EVF_COMPLETE) != 0 && e->num == a->s->term) {

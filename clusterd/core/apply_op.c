@@ -66,10 +66,8 @@ void op_finish(struct apply *a, struct op *o, enum op_state st, const char *erro
     if (o->kind == OP_FENCE && state_node(a->s, o->node) != NULL) {
         a->s->node[o->node].fence_wanted = false; /* not done, or done: a node that lives may come back */
     }
-    for (uint32_t id = 1; id <= NODES_MAX; id++) {
-        if (a->s->node[id].id != 0 && a->s->node[id].op == o->id) {
-            a->s->node[id].op = 0;
-        }
+    if (state_node(a->s, o->node) != NULL && a->s->node[o->node].op == o->id) {
+        a->s->node[o->node].op = 0;
     }
 }
 

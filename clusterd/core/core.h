@@ -46,7 +46,11 @@ void decisions_fini(struct decisions *d);
  * again only after all that it proposed has been applied. At most DECISIONS_MAX at a time (the rest comes
  * with the next call). Returns 0 or RC_NO_MEMORY. */
 #define DECISIONS_MAX 256
-int core_decide(const struct state *s, const struct world *w, struct decisions *out);
+int core_decide(struct state *s, const struct world *w, struct decisions *out);
+/* The same without what core_decide remembers of the last time (in s, derived): it looks only at what facts
+ * have touched since, at what it left unsettled, and at all when the term, the options, the nodes or w are
+ * others. Whenever that yields nothing, this yields nothing. */
+int core_decide_all(const struct state *s, const struct world *w, struct decisions *out);
 
 /* What an executor may take beyond a job's own time, which the deadline of its end allows for (DL_JOB). */
 #define AGENT_END_MS  5000  /* from an agent's time-out until it is given up: SIGTERM, SIGKILL, a last wait */
@@ -82,5 +86,7 @@ void core_describe(const struct state *s, const struct event *e, char *out, size
 /* Checks S1's claim rule and the state's own consistency; NULL, or what is wrong (static storage). Run by the
  * simulator after each step and by the daemon after each apply. */
 const char *core_check(const struct state *s);
+/* The same of what the last core_apply touched. */
+const char *core_check_touched(const struct state *s);
 
 #endif

@@ -32,11 +32,17 @@ void decide_init(struct decide *d, const struct state *s, const struct world *w,
         d->rc = RC_NO_MEMORY;
     }
     for (uint32_t id = 1; id <= NODES_MAX; id++) {
-        d->open |= decide_ready(d, id) && s->node[id].mode == MODE_ACTIVE ? NODE_BIT(id) : 0;
+        const struct node *n = &s->node[id];
+
+        if (n->id != 0 && n->mode == MODE_ACTIVE && decide_ready(d, id)) {
+            d->open |= NODE_BIT(id);
+            d->total.mib[id] = node_memory_mib(s, n);
+            d->total.cpus[id] = node_vcpus(s, n);
+        }
     }
     for (unsigned i = 0; i < s->jobs; i++) {
         const struct job *j = &s->job[i];
-        const struct op *o = state_op(s, j->op);
+        const struct op *o = j->kind == JOB_START ? NULL : state_op(s, j->op); /* that is no move */
 
         if (j->kind == JOB_START || j->kind == JOB_RESTORE) {
             d->starts[j->node]++;
@@ -639,36 +645,144 @@ static void decide_level(struct decide *d)
     }
 }
 
-int core_decide(const struct state *s, const struct world *w, struct decisions *out)
+/* ---- a round ---- */
+
+/* Nothing but a fact about this VM, its node, or the operation of one can make it need anything. */
+static bool is_settled(const struct decide *d, const struct vm *vm)
+{
+    const struct node *n = state_node(d->s, vm->claims ? vm->claim[0].node : vm->owner);
+    const struct node *home = state_node(d->s, vm->home);
+
+    if (vm->job != 0) {
+        return true; /* its end is such a fact */
+    }
+    if (vm->op != 0 || (n != NULL && n->op != 0) || (home != NULL && home->op != 0)) {
+        return false;
+    }
+    if (vm->claims == 0) {
+        return vm->wanted != WANT_RUNNING;
+    }
+    return vm->claims == 1 && vm->claim[0].obs == OBS_RUNNING && vm->wanted == WANT_RUNNING &&
+           decide_ready(d, vm->claim[0].node);
+}
+
+bool decide_stuck(const struct decide *d, const struct vm *vm)
+{
+    return !d->all && vm->stuck == d->s->room &&
+           (vm->queued == 0 || d->starts[vm->queued] >= d->s->opt.starts_per_node);
+}
+
+/* Looks at one VM, and remembers when nothing can be done before there is room or a start is free. */
+static void look_at(struct decide *d, struct vm *vm)
+{
+    unsigned before = d->out->n;
+
+    if (vm->unit == 0 && decide_stuck(d, vm)) {
+        return;
+    }
+    decide_vm(d, vm);
+    if (d->out->n == before && before < DECISIONS_MAX && d->rc == 0 &&
+        (vm->unit != 0 ? vm->plan == 0 : vm->queued != 0)) {
+        vm->stuck = d->s->room;
+    }
+}
+
+static void look_at_nodes(struct decide *d)
+{
+    decide_level(d);
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        if (d->s->node[id].id != 0) {
+            decide_node(d, &d->s->node[id]);
+        }
+    }
+    for (unsigned i = 0; i < d->s->volumes; i++) {
+        decide_volume(d, d->s->volume[i]);
+        decide_locks(d, d->s->volume[i]);
+    }
+}
+
+/* vm: those to look at, by name. */
+static void look_at_vms(struct decide *d, struct vm *const *vm, unsigned n)
+{
+    place_plan(d, vm, n);
+    for (unsigned i = 0; i < d->units; i++) {
+        for (unsigned k = 0; k < d->unit[i].vms; k++) {
+            look_at(d, d->unit[i].vm[k]);
+        }
+    }
+    for (int p = PRIO_HIGH; p >= PRIO_NONE; p--) { /* REQ-F6 */
+        for (unsigned i = 0; i < n; i++) {
+            if ((int)vm[i]->set.priority == p && vm[i]->unit == 0) {
+                look_at(d, vm[i]);
+            }
+        }
+    }
+    if (d->s->node_ops > 0) {
+        decide_ops(d);
+    }
+}
+
+int core_decide_all(const struct state *s, const struct world *w, struct decisions *out)
 {
     struct decide d;
 
     decide_init(&d, s, w, out);
-    decide_level(&d);
-    for (uint32_t id = 1; id <= NODES_MAX; id++) {
-        if (s->node[id].id != 0) {
-            decide_node(&d, &s->node[id]);
-        }
-    }
-    for (unsigned i = 0; i < s->volumes; i++) {
-        decide_volume(&d, s->volume[i]);
-        decide_locks(&d, s->volume[i]);
-    }
-    place_plan(&d, s->vm, s->vms);
-    for (unsigned i = 0; i < d.units; i++) {
-        for (unsigned k = 0; k < d.unit[i].vms; k++) {
-            decide_vm(&d, d.unit[i].vm[k]);
-        }
-    }
-    for (int p = PRIO_HIGH; p >= PRIO_NONE; p--) { /* REQ-F6 */
-        for (unsigned i = 0; i < s->vms; i++) {
-            if ((int)s->vm[i]->set.priority == p && s->vm[i]->unit == 0) {
-                decide_vm(&d, s->vm[i]);
-            }
-        }
-    }
-    decide_ops(&d);
+    d.all = true;
+    look_at_nodes(&d);
+    look_at_vms(&d, s->vm, s->vms);
     decide_fini(&d);
+    return d.rc;
+}
+
+/* Padding that differs makes a look too many, never one too few. */
+static bool looks_anew(const struct state *s, const struct world *w)
+{
+    _Static_assert(sizeof *w <= sizeof s->looked, "size");
+    return s->look_all || s->looked_term != s->term || memcmp(s->looked, w, sizeof *w) != 0;
+}
+
+/* What is settled has not to be looked at again before a fact touches it. */
+static void look_less(struct state *s, const struct decide *d)
+{
+    unsigned n = d->all ? s->vms : s->looks, kept = 0;
+
+    if (d->all) {
+        s->looks = 0;
+        for (unsigned i = 0; i < n; i++) {
+            s->vm[i]->looked_at = false;
+            state_look_at(s, s->vm[i], !is_settled(d, s->vm[i]));
+        }
+        return;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        s->look[i]->looked_at = !is_settled(d, s->look[i]);
+        if (s->look[i]->looked_at) {
+            s->look[kept++] = s->look[i];
+        }
+    }
+    s->looks = kept;
+}
+
+int core_decide(struct state *s, const struct world *w, struct decisions *out)
+{
+    unsigned before = out->n;
+    struct decide d;
+
+    decide_init(&d, s, w, out);
+    d.all = looks_anew(s, w);
+    if (d.all) {
+        s->look_all = false;
+        s->looked_term = s->term;
+        memcpy(s->looked, w, sizeof *w);
+    }
+    look_less(s, &d);
+    if (d.all || s->look_nodes) {
+        look_at_nodes(&d);
+        s->look_nodes = out->n > before; /* what was decided may come to nothing */
+    }
+    look_at_vms(&d, s->look, s->looks);
+    decide_fini(&d);
+    s->look_all = s->look_all || d.rc != 0;
     return d.rc;
 }
 

@@ -44,9 +44,10 @@ struct decide {
     const struct state *s;
     const struct world *w;
     struct decisions *out;          /* NULL: only explain */
+    bool all;                       /* looks at all, not only at what has changed */
     bool noting;                    /* decide_note() is wanted though it does not only explain */
     node_set open;                  /* nodes that can take VMs: active, ready */
-    struct usage used;              /* what is spoken for */
+    struct usage used, total;       /* what is spoken for, what there is */
     uint32_t starts[NODES_MAX + 1]; /* starts in flight */
     uint32_t moves[NODES_MAX + 1];  /* migrations in flight, from or to */
     char note[TEXT_SIZE];           /* why the object at hand waits; empty when it does not */
@@ -76,6 +77,9 @@ bool decide_paused(struct decide *d);
 const char *decide_node_name(const struct decide *d, uint32_t node);
 
 uint64_t name_hash(const char *name); /* apply.c */
+
+/* decide.c: nothing could be done for the VM the last time, and nothing was given back since. */
+bool decide_stuck(const struct decide *d, const struct vm *vm);
 
 /* mobility.c */
 void decide_vm(struct decide *d, const struct vm *vm);

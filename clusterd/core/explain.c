@@ -82,6 +82,7 @@ int core_explain_vm(const struct state *s, const struct world *w, const char *na
         return RC_NOT_FOUND;
     }
     decide_init(&d, s, w, NULL);
+    d.all = true;
     line(out, "VM '%s' is %s, wanted %s, owner %s, priority %s", vm->name, vm_state_key(s, vm),
          vm_wanted_key(vm->wanted), decide_node_name(&d, vm->owner),
          priority_key((enum priority)vm->set.priority));
@@ -125,6 +126,7 @@ int core_explain_node(const struct state *s, const struct world *w, const char *
         return RC_NOT_FOUND;
     }
     decide_init(&d, s, w, NULL);
+    d.all = true;
     line(out, "node '%s' (id %u) is %s, %s; clusterd %s, corosync %s", n->name, n->id, node_state_key(s, n),
          node_mode_key(n->mode), (w->present & NODE_BIT(n->id)) != 0 ? "there" : "not there",
          (w->ring & NODE_BIT(n->id)) != 0 ? "in the ring" : "not in the ring");
@@ -358,6 +360,23 @@ static const char *check_job(const struct state *s, const struct job *j)
     }
     if (j->orphan && j->kind != JOB_FENCE) {
         return "N1: only a fence agent is waited for after its daemon is gone";
+    }
+    return NULL;
+}
+
+const char *core_check_touched(const struct state *s)
+{
+    if (s->touched_all) {
+        return core_check(s);
+    }
+    for (unsigned i = 0; i < s->touches; i++) {
+        const struct job *j = s->touched[i]->job ? state_job(s, s->touched[i]->job) : NULL;
+        const char *wrong = check_vm(s, s->touched[i]);
+
+        wrong = wrong == NULL && j != NULL ? check_job(s, j) : wrong;
+        if (wrong != NULL) {
+            return wrong;
+        }
     }
     return NULL;
 }

@@ -260,6 +260,10 @@ static void bring_up_from_nothing(struct decide *d, const struct vm *vm, const s
     if (conflict_waits(d, vm)) {
         return;
     }
+    if (vm->unit == 0 && o->to != 0 && d->starts[o->to] >= d->s->opt.starts_per_node) {
+        (void)start_slot(d, o->to); /* it has its place, and waits for its turn */
+        return;
+    }
     node = place_of(d, vm, &p, &soon, why);
     if (node != 0) {
         launch(d, vm, node, node == o->to && own_choice(o) ? o->why : why);
@@ -711,11 +715,11 @@ static void recover(struct decide *d, const struct vm *vm)
         return;
     } else if (vm->wait) {
         decide_note(d, "%s; the next try comes by itself", vm->error);
+    } else if (vm->unit == 0 && owner_soon(d, vm)) {
+        decide_note(d, "node '%s', where it was, is coming", decide_node_name(d, vm->owner));
     } else {
         node = place_of(d, vm, &p, &soon, why);
-        if (node != vm->owner && owner_soon(d, vm)) {
-            decide_note(d, "node '%s', where it was, is coming", decide_node_name(d, vm->owner));
-        } else if (node == 0) {
+        if (node == 0) {
             decide_note(d, "%s", why);
         } else if (vm->saved.tag != 0 && vm->saved.consumed && !MUTANT(restored_twice)) {
             emit_vm(d, vm, EV_VOID,

@@ -97,6 +97,21 @@ static node_set bound_for(const struct state *s, const struct vm *vm)
     return vm_claim_set(vm);
 }
 
+/* Nodes where a VM is, or may come, that a rule keeps apart from this one. */
+static node_set kept_apart(const struct vm *vm)
+{
+    node_set set = 0;
+
+    for (unsigned i = 0; i < vm->rules; i++) {
+        const struct rule *r = vm->rule[i];
+
+        for (unsigned k = 0; r->kind == RULE_APART && k < r->vms; k++) {
+            set |= r->vm[k] != vm ? occupied(r->vm[k]) : 0;
+        }
+    }
+    return set;
+}
+
 /* The VM of an apart rule that is in the way on the node, or NULL. */
 static const struct vm *in_the_way(const struct vm *vm, uint32_t node, const struct rule **rule)
 {
@@ -165,21 +180,9 @@ static bool rules_bar(const struct state *s, const struct vm *vm, uint32_t node,
 
 /* ---- room ---- */
 
-static uint64_t free_mib(const struct state *s, const struct usage *u, uint32_t node)
+static uint64_t free_mib(const struct decide *d, uint32_t node)
 {
-    uint64_t total = node_memory_mib(s, &s->node[node]);
-
-    return u->mib[node] < total ? total - u->mib[node] : 0;
-}
-
-static uint32_t free_vcpus(const struct state *s, const struct usage *u, uint32_t node)
-{
-    uint32_t total = node_vcpus(s, &s->node[node]);
-
-    if (total == UINT32_MAX) {
-        return total;
-    }
-    return u->cpus[node] < total ? total - u->cpus[node] : 0;
+    return d->used.mib[node] < d->total.mib[node] ? d->total.mib[node] - d->used.mib[node] : 0;
 }
 
 static uint64_t need_mib(const struct state *s, const struct vm *vm)
@@ -331,7 +334,7 @@ static uint32_t best_of(const struct decide *d, node_set nodes, node_set preferr
     for (node_set left = nodes; left != 0; left &= left - 1) {
         uint32_t id = (uint32_t)__builtin_ctzll(left) + 1;
 
-        if (best == 0 || free_mib(d->s, &d->used, id) > free_mib(d->s, &d->used, best)) {
+        if (best == 0 || free_mib(d, id) > free_mib(d, best)) {
             best = id;
         }
     }
@@ -412,7 +415,7 @@ uint32_t place_choose(const struct decide *d, const struct vm *vm, const struct 
     if (p->prefer == 0 || (fit & NODE_BIT(p->prefer)) == 0) {
         c.node = best_of(d, fit, place_preferred(vm), vm->owner, &c.ground);
     }
-    c.free_mib = free_mib(d->s, &d->used, c.node);
+    c.free_mib = free_mib(d, c.node);
     c.possible = (unsigned)__builtin_popcountll(fit);
     say_choice(d, &c, why);
     return c.node;
@@ -434,21 +437,27 @@ void place_take(struct decide *d, const struct vm *vm, uint32_t node)
 
 /* ---- all that need a place, together ---- */
 
+/* Nodes where another VM is in the unit's way by a rule. */
+static node_set in_its_way(const struct unit *u)
+{
+    node_set set = 0;
+
+    for (unsigned i = 0; u->ruled && i < u->vms; i++) {
+        set |= kept_apart(u->vm[i]);
+    }
+    return set;
+}
+
+static bool has_room(const struct decide *d, const struct unit *u, uint32_t node)
+{
+    return d->used.mib[node] + u->mib <= d->total.mib[node] &&
+           (uint64_t)d->used.cpus[node] + u->cpus <= d->total.cpus[node];
+}
+
 static bool unit_fits(struct decide *d, const struct unit *u, uint32_t node)
 {
-    const struct rule *r;
-
     d->steps++;
-    if ((u->nodes & NODE_BIT(node)) == 0 || free_mib(d->s, &d->used, node) < u->mib ||
-        free_vcpus(d->s, &d->used, node) < u->cpus) {
-        return false;
-    }
-    for (unsigned i = 0; u->ruled && i < u->vms; i++) {
-        if (in_the_way(u->vm[i], node, &r) != NULL) {
-            return false;
-        }
-    }
-    return true;
+    return (u->nodes & NODE_BIT(node)) != 0 && has_room(d, u, node) && (in_its_way(u) & NODE_BIT(node)) == 0;
 }
 
 static void unit_put(struct decide *d, struct unit *u, uint32_t node)
@@ -476,10 +485,10 @@ static bool unit_choose(struct decide *d, struct unit *u)
     node_set fit = 0;
     uint32_t node;
 
-    for (node_set left = u->nodes; left != 0; left &= left - 1) {
+    for (node_set left = u->nodes & ~in_its_way(u); left != 0; left &= left - 1) {
         uint32_t id = (uint32_t)__builtin_ctzll(left) + 1;
 
-        fit |= unit_fits(d, u, id) ? NODE_BIT(id) : 0;
+        fit |= has_room(d, u, id) ? NODE_BIT(id) : 0;
     }
     if (fit == 0) {
         return false;
@@ -490,7 +499,7 @@ static bool unit_choose(struct decide *d, struct unit *u)
     } else {
         node = best_of(d, fit, u->preferred, u->vm[0]->owner, &u->choice.ground);
     }
-    u->choice.free_mib = free_mib(d->s, &d->used, node);
+    u->choice.free_mib = free_mib(d, node);
     u->choice.possible = (unsigned)__builtin_popcountll(fit);
     unit_put(d, u, node);
     return true;
@@ -641,7 +650,7 @@ static void unit_join(struct decide *d, struct unit *u, struct vm *vm)
     u->nodes &= place_reachable(d, vm) & ~p.avoid & ~p.tried & (p.only != 0 ? p.only : ~(node_set)0);
     u->preferred |= place_preferred(vm);
     u->asked = p.prefer != 0 ? p.prefer : u->asked;
-    u->ruled |= vm->rules > 0;
+    u->ruled |= vm->rules > 0 && !MUTANT(rules_ignored);
     /* What was reserved for it until now is free: it is placed anew. */
     for (node_set left = vm->spoken & ~vm_claim_set(vm); left != 0; left &= left - 1) {
         uint32_t id = (uint32_t)__builtin_ctzll(left) + 1;
@@ -684,6 +693,21 @@ static void units_make(struct decide *d)
     }
 }
 
+/* With it those that rules keep together with it, if they need a place too. */
+static void to_be_placed(struct decide *d, struct vm *vm)
+{
+    struct vm *group[RULE_VMS_MAX] = {vm};
+    unsigned n = has_rule(vm, RULE_TOGETHER) ? place_group(vm, group) : 1;
+    struct place p;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (i == 0 || (group[i]->unit == 0 && decide_needs_place(d, group[i], &p))) {
+            group[i]->unit = UNIT_NONE;
+            d->placed[d->placed_n++] = group[i];
+        }
+    }
+}
+
 void place_plan(struct decide *d, struct vm *const *vm, unsigned n)
 {
     struct place p;
@@ -694,9 +718,8 @@ void place_plan(struct decide *d, struct vm *const *vm, unsigned n)
     }
     d->planned = true;
     for (unsigned i = 0; i < n; i++) {
-        if (decide_needs_place(d, vm[i], &p)) {
-            vm[i]->unit = UNIT_NONE;
-            d->placed[d->placed_n++] = vm[i];
+        if (vm[i]->unit == 0 && !decide_stuck(d, vm[i]) && decide_needs_place(d, vm[i], &p)) {
+            to_be_placed(d, vm[i]);
         }
     }
     if (d->placed_n == first) {

@@ -62,6 +62,8 @@ struct state *state_new(const char *cluster_name)
 
     if (s != NULL) {
         s->level = 1;
+        s->look_all = true;
+        s->room = 1;
         text_copy(s->cluster, sizeof s->cluster, cluster_name);
         options_init(&s->opt);
     }
@@ -110,6 +112,11 @@ void state_free(struct state *s)
     }
     free(s->rule);
     free(s->touched);
+    free(s->look);
+    free(s->waiting);
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        free(s->on[id].vm);
+    }
     for (unsigned i = 0; i < s->vms; i++) {
         vm_free(s->vm[i]);
     }
@@ -123,7 +130,7 @@ void state_free(struct state *s)
     free(s->by_uuid);
     free(s->volume);
     free(s->fence);
-    free(s->op);
+    free(s->op_store);
     free(s->job);
     free(s);
 }
@@ -159,6 +166,9 @@ static unsigned position(void *const *objects, unsigned n, size_t offset, const 
     unsigned lo = 0, hi = n;
 
     *found = false;
+    if (n > 0 && strcmp((const char *)objects[n - 1] + offset, name) < 0) {
+        return n; /* lists are often filled in their order */
+    }
     while (lo < hi) {
         unsigned mid = lo + (hi - lo) / 2;
         int c = strcmp((const char *)objects[mid] + offset, name);
@@ -374,8 +384,8 @@ void state_remove_vm(struct state *s, struct vm *vm)
     s->vms--;
     state_unrule_vm(s, vm);
     spend(s, vm, true);
-    s->touches = 0;
-    s->touched_all = true;
+    s->touches = s->looks = s->waitings = 0;
+    s->touched_all = s->on_all = true; /* all is derived anew when the entry has been applied */
     vm_free(vm);
 }
 
@@ -453,46 +463,46 @@ void state_remove_fence(struct state *s, struct fence_device *f)
     fence_free(f);
 }
 
-/* Ended operations beyond OPS_KEPT leave, the oldest first. */
+/* Ended operations beyond OPS_KEPT leave, the oldest first: they stand at the front, or near to it. */
 static void ops_trim(struct state *s)
 {
-    unsigned ended = 0, excess, kept = 0;
-
-    for (unsigned i = 0; i < s->ops; i++) {
-        ended += s->op[i].state >= OPS_DONE;
-    }
-    if (ended <= OPS_KEPT) {
-        return;
-    }
-    excess = ended - OPS_KEPT;
-    for (unsigned i = 0; i < s->ops; i++) {
-        if (excess > 0 && s->op[i].state >= OPS_DONE) {
-            excess--;
-        } else {
-            s->op[kept++] = s->op[i];
+    for (unsigned at = 0; s->ended > OPS_KEPT && at < s->ops;) {
+        if (s->op[at].state < OPS_DONE) {
+            at++;
+            continue;
         }
+        memmove(s->op + 1, s->op, at * sizeof *s->op); /* those before it that have not ended */
+        s->op++;
+        s->ops--;
+        s->ended--;
     }
-    s->ops = kept;
 }
 
 struct op *state_append_op(struct state *s, uint64_t id, enum op_kind kind)
 {
+    size_t gone = s->ops ? (size_t)(s->op - s->op_store) : 0; /* trimmed at the front */
     struct op *o;
 
-    if (s->ops == s->ops_cap) {
+    s->op = s->op_store + gone;
+    if (gone + s->ops == s->ops_cap && gone > 0 && gone >= s->ops) {
+        memcpy(s->op_store, s->op, s->ops * sizeof *s->op);
+        s->op = s->op_store;
+    } else if (gone + s->ops == s->ops_cap) {
         unsigned cap = s->ops_cap ? 2 * s->ops_cap : 16;
-        struct op *grown = realloc(s->op, cap * sizeof *grown);
+        struct op *grown = realloc(s->op_store, cap * sizeof *grown);
 
         if (grown == NULL) {
             return NULL;
         }
-        s->op = grown;
+        s->op_store = grown;
+        s->op = grown + gone;
         s->ops_cap = cap;
     }
     o = &s->op[s->ops++]; /* ids grow, so the end is its place */
     memset(o, 0, sizeof *o);
     o->id = id;
     o->kind = kind;
+    s->node_ops += kind > OP_MOVE;
     return o;
 }
 
@@ -687,9 +697,8 @@ uint64_t node_memory_used_mib(const struct state *s, uint32_t node)
  * Where it is, and where it is bound: a quick migration's target is spoken for while the source still saves.
  * What waits for its turn has its place too, since feature level 2: a whole set is placed before it is moved.
  */
-static node_set spoken_for(const struct state *s, const struct vm *vm)
+static node_set spoken_for(const struct state *s, const struct vm *vm, const struct op *o)
 {
-    const struct op *o = vm->op ? state_op(s, vm->op) : NULL;
     node_set set = vm_claim_set(vm);
 
     if (o != NULL && o->to != 0 && (o->kind == OP_LIVE || o->kind == OP_QUICK || o->kind == OP_START) &&
@@ -711,17 +720,114 @@ static void spend(struct state *s, const struct vm *vm, bool back)
 
 void state_account_vm(struct state *s, struct vm *vm)
 {
+    const struct op *o = vm->op ? state_op(s, vm->op) : NULL;
+    node_set before = vm->spoken;
+
     spend(s, vm, true);
-    vm->spoken = spoken_for(s, vm);
+    vm->spoken = spoken_for(s, vm, o);
     vm->spoken_mib = vm->memory_mib + s->opt.vm_overhead_mib;
     vm->spoken_cpus = vm->cpus;
     spend(s, vm, false);
+    vm->queued = o != NULL && o->kind == OP_START && o->state == OPS_QUEUED && vm->claims == 0 ? o->to : 0;
+    vm->stuck = 0;
+    /* Where it leaves there is room; where it comes, those that rules keep together with it may follow. */
+    s->room += (before & ~vm->spoken) != 0 || (before != vm->spoken && vm->rules > 0);
 }
 
+static void list_on(struct state *s, struct vm *vm)
+{
+    node_set on = vm_claim_set(vm) | vm->unseen;
+
+    for (node_set left = on & ~vm->on; left != 0; left &= left - 1) {
+        unsigned id = (unsigned)__builtin_ctzll(left) + 1;
+
+        if (reserve((void ***)(void *)&s->on[id].vm, s->on[id].n) != 0) {
+            s->on_all = true;
+        } else {
+            s->on[id].vm[s->on[id].n++] = vm;
+        }
+    }
+    for (node_set left = vm->on & ~on; left != 0; left &= left - 1) {
+        unsigned id = (unsigned)__builtin_ctzll(left) + 1;
+
+        for (unsigned i = 0; i < s->on[id].n; i++) {
+            if (s->on[id].vm[i] == vm) {
+                s->on[id].vm[i] = s->on[id].vm[--s->on[id].n];
+                break;
+            }
+        }
+    }
+    vm->on = on;
+}
+
+struct vm *const *state_on(const struct state *s, uint32_t node, unsigned *n)
+{
+    *n = s->on_all ? s->vms : s->on[node].n;
+    return s->on_all ? s->vm : s->on[node].vm;
+}
+
+/* Keeps a VM's membership of a sorted list. Out of memory: false. */
+static bool enlist(struct vm ***list, unsigned *n, struct vm *vm, bool *listed, bool wanted)
+{
+    if (wanted && !*listed) {
+        if (insert((void ***)(void *)list, *n, offsetof(struct vm, name), vm) != 0) {
+            return false;
+        }
+        ++*n;
+    } else if (!wanted && *listed) {
+        drop((void **)*list, (*n)--, vm);
+    }
+    *listed = wanted;
+    return true;
+}
+
+void state_look_at(struct state *s, struct vm *vm, bool wanted)
+{
+    if (!enlist(&s->look, &s->looks, vm, &vm->looked_at, wanted)) {
+        s->look_all = true;
+    }
+}
+
+static void account_derived(struct state *s, struct vm *vm)
+{
+    state_account_vm(s, vm);
+    list_on(s, vm);
+    state_look_at(s, vm, true);
+    if (!enlist(&s->waiting, &s->waitings, vm, &vm->waits, vm->wait)) {
+        s->waiting_all = true;
+    }
+}
+
+/* The lists are filled without sorting: s->vm is sorted. */
 void state_account(struct state *s)
 {
+    s->waitings = s->looks = 0;
+    s->waiting_all = s->on_all = false;
+    s->look_all = true;
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        s->on[id].n = 0;
+    }
+    s->room++;
     for (unsigned i = 0; i < s->vms; i++) {
-        state_account_vm(s, s->vm[i]);
+        struct vm *vm = s->vm[i];
+
+        state_account_vm(s, vm);
+        vm->on = 0;
+        list_on(s, vm);
+        vm->looked_at = vm->waits = false;
+        if (vm->wait && !s->waiting_all) {
+            if (reserve((void ***)(void *)&s->waiting, s->waitings) == 0) {
+                s->waiting[s->waitings++] = vm;
+                vm->waits = true;
+            } else {
+                s->waiting_all = true;
+            }
+        }
+    }
+    s->node_ops = s->ended = 0;
+    for (unsigned i = 0; i < s->ops; i++) {
+        s->ended += s->op[i].state >= OPS_DONE;
+        s->node_ops += s->op[i].state < OPS_DONE && s->op[i].kind > OP_MOVE;
     }
 }
 
@@ -761,6 +867,6 @@ void state_touch_end(struct state *s)
         state_account(s);
     }
     for (unsigned i = 0; i < s->touches && !s->touched_all; i++) {
-        state_account_vm(s, s->touched[i]);
+        account_derived(s, s->touched[i]);
     }
 }

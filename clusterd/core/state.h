@@ -122,6 +122,12 @@ struct vm {
     uint64_t spoken_mib; /* what it needs there */
     uint32_t spoken_cpus;
     uint64_t touched; /* the last entry that put it among s->touched */
+    uint32_t queued;  /* node where its queued start has its place; 0: it has none */
+    uint64_t stuck;   /* nothing could be done for it when s->room was this */
+    bool looked_at;   /* in s->look */
+    bool waits;       /* in s->waiting */
+    node_set on;      /* in these s->on: has a claim there, or is unseen there */
+    uint64_t told;    /* the last inventory that was asked about it */
     uint32_t plan;    /* where the round of decisions that runs will put it; 0: nothing (placement.c) */
     uint32_t unit;    /* its unit in that round, from 1; 0: it is not placed in it */
 };
@@ -258,7 +264,8 @@ struct state {
     unsigned volumes;
     struct fence_device **fence;
     unsigned fences;
-    struct op *op; /* by id, running and the last OPS_KEPT ended ones */
+    struct op *op;       /* by id, running and the last OPS_KEPT ended ones */
+    struct op *op_store; /* owned: what s->op points into */
     unsigned ops, ops_cap;
     struct job *job; /* in flight, by id */
     unsigned jobs, jobs_cap;
@@ -269,6 +276,23 @@ struct state {
     struct vm **touched; /* VMs that the last applied entry may have changed … */
     unsigned touches, touched_cap;
     bool touched_all; /* … or all of them, and the nodes */
+    struct vm **look; /* by name: VMs that core_decide has to look at … */
+    unsigned looks;
+    bool look_all;             /* … or all of them, and the nodes */
+    bool look_nodes;           /* the nodes and volumes once more */
+    uint64_t looked_term;      /* of the last look; another term looks at all … */
+    unsigned char looked[128]; /* … and so does another struct world */
+    uint64_t room;             /* grows when something was given back that a VM may wait for */
+    struct vm **waiting;       /* by name: VMs with `wait` */
+    unsigned waitings;
+    bool waiting_all; /* the list is not whole: out of memory */
+    struct {
+        struct vm **vm;
+        unsigned n;
+    } on[NODES_MAX + 1];
+    bool on_all;       /* the lists are not whole */
+    unsigned node_ops; /* operations that have not ended and are no VM's */
+    unsigned ended;    /* operations that have */
 };
 
 struct state *state_new(const char *cluster_name);

@@ -45,6 +45,10 @@ const struct volume *vm_volume(const struct state *s, const char *disk);
 /* Brings what is derived from a VM, and its share of s->used, up to date. */
 void state_account_vm(struct state *s, struct vm *vm);
 void state_account(struct state *s);
+/* The VMs that have a claim on the node, or are unseen there; maybe more. Borrowed until the entry's end. */
+struct vm *const *state_on(const struct state *s, uint32_t node, unsigned *n);
+/* core_decide has to look at it, or need not any more. */
+void state_look_at(struct state *s, struct vm *vm, bool wanted);
 /* The entry at hand may have changed this VM (NULL: any, and nodes): what is derived follows. */
 void state_touch(struct state *s, struct vm *vm);
 void state_touch_begin(struct state *s);

@@ -19,7 +19,7 @@ static void check(const struct state *s)
     }
 }
 
-static void decide(const struct state *s)
+static void decide(struct state *s)
 {
     struct world w = {.self = 1, .present = 3, .ring = 7, .members = 7, .level = FEATURE_LEVEL};
     struct decisions d = {NULL, 0, 0};

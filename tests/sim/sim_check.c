@@ -215,10 +215,29 @@ static void check_core(const struct host *h)
     }
 }
 
+/* A coordinator that sees nothing to do has overlooked nothing: core_decide looks at what has changed alone.
+ */
+static void check_overlooked(struct host *h)
+{
+    struct decisions d = {NULL, 0, 0};
+    char text[512];
+
+    if (!shell_leads(h->sh) || !shell_current(h->sh) || h->sh->dirty || h->sh->applied < h->sh->decided ||
+        sim.now % 8 != 0) {
+        return;
+    }
+    if (core_decide_all(h->sh->st, &h->sh->world, &d) == 0 && d.n > 0) {
+        core_describe(h->sh->st, &d.e[0], text, sizeof text);
+        fail("%s overlooked a decision: %s", h->name, text);
+    }
+    decisions_fini(&d);
+}
+
 void check_daemon(struct host *h)
 {
     check_core(h);
     raft_step(h);
+    check_overlooked(h);
     if (h->checked > h->sh->applied) { /* it set its journal aside */
         h->checked = h->digested = 0;
     }
