@@ -361,20 +361,20 @@ static int spawn(const struct program_spec *s, const struct plumbing *f, pid_t *
     (void)sigemptyset(&none);
     (void)posix_spawn_file_actions_init(&files);
     (void)posix_spawnattr_init(&attr);
-    (void)posix_spawn_file_actions_adddup2(&files, f->in, 0);
-    (void)posix_spawn_file_actions_adddup2(&files, f->out[1], 1);
-    (void)posix_spawn_file_actions_adddup2(&files, f->err[1], 2);
-    if (f->lock >= 0) {
-        (void)posix_spawn_file_actions_adddup2(&files, f->lock, 3);
+    rc = posix_spawn_file_actions_adddup2(&files, f->in, 0);
+    rc = rc ? rc : posix_spawn_file_actions_adddup2(&files, f->out[1], 1);
+    rc = rc ? rc : posix_spawn_file_actions_adddup2(&files, f->err[1], 2);
+    if (rc == 0 && f->lock >= 0) { /* C3: without it nobody would see that the agent outlives us */
+        rc = posix_spawn_file_actions_adddup2(&files, f->lock, 3);
     }
-    (void)posix_spawn_file_actions_addclosefrom_np(&files, f->lock >= 0 ? 4 : 3);
-    (void)posix_spawn_file_actions_addchdir_np(&files, "/");
+    rc = rc ? rc : posix_spawn_file_actions_addclosefrom_np(&files, f->lock >= 0 ? 4 : 3);
+    rc = rc ? rc : posix_spawn_file_actions_addchdir_np(&files, "/");
     (void)posix_spawnattr_setflags(&attr,
                                    POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
     (void)posix_spawnattr_setpgroup(&attr, 0);
     (void)posix_spawnattr_setsigdefault(&attr, &all);
     (void)posix_spawnattr_setsigmask(&attr, &none);
-    rc = posix_spawn(pid, s->path, &files, &attr, argv, (char **)s->env->pdata);
+    rc = rc ? rc : posix_spawn(pid, s->path, &files, &attr, argv, (char **)s->env->pdata);
     (void)posix_spawnattr_destroy(&attr);
     (void)posix_spawn_file_actions_destroy(&files);
     return rc;
@@ -406,8 +406,9 @@ struct program *program_start(const struct program_spec *s, void (*line)(void *c
     p->out.fd = p->err.fd = -1;
     p->output = g_string_new(NULL);
     g_ptr_array_add(s->env, NULL);
+    errno = 0;
     if (!plumbing_open(&f, s)) {
-        rc = errno;
+        rc = errno ? errno : EIO; /* a short write sets none */
     } else {
         rc = spawn(s, &f, &p->pid);
     }

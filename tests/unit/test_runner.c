@@ -5,16 +5,21 @@
 #include "adapters/runner.h"
 #include "common/rc.h"
 
+#include <errno.h>
 #include <glib.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -472,6 +477,78 @@ static void orphans_are_seen(void **state)
     g_free(text);
 }
 
+/* ---- the nth call fails on the way to a running program (the linker hands these calls over, --wrap) ---- */
+
+static long calls_left = -1; /* negative: nothing fails */
+
+static bool call_fails(void)
+{
+    return calls_left >= 0 && calls_left-- == 0;
+}
+
+#define WRAP(type, name, params, args, failure)                                                              \
+    type __real_##name params;                                                                               \
+    type __wrap_##name params;                                                                               \
+    type __wrap_##name params                                                                                \
+    {                                                                                                        \
+        return call_fails() ? (failure) : __real_##name args;                                                \
+    }
+WRAP(int, posix_spawn,
+     (pid_t * pid, const char *path, const posix_spawn_file_actions_t *files, const posix_spawnattr_t *attr,
+      char *const argv[], char *const envp[]),
+     (pid, path, files, attr, argv, envp), EAGAIN)
+WRAP(int, posix_spawn_file_actions_adddup2, (posix_spawn_file_actions_t * f, int from, int to), (f, from, to),
+     ENOMEM)
+WRAP(int, posix_spawn_file_actions_addclosefrom_np, (posix_spawn_file_actions_t * f, int from), (f, from),
+     ENOMEM)
+WRAP(int, posix_spawn_file_actions_addchdir_np, (posix_spawn_file_actions_t * f, const char *path), (f, path),
+     ENOMEM)
+WRAP(int, pipe2, (int fd[2], int flags), (fd, flags), (errno = EMFILE, -1))
+WRAP(int, memfd_create, (const char *name, unsigned flags), (name, flags), (errno = EMFILE, -1))
+WRAP(ssize_t, write, (int fd, const void *data, size_t len), (fd, data, len), (errno = 0, (ssize_t)len / 2))
+WRAP(int, flock, (int fd, int op), (fd, op), (errno = ENOLCK, -1))
+
+static unsigned open_files(void)
+{
+    GDir *d = g_dir_open("/proc/self/fd", 0, NULL);
+    unsigned n = 0;
+
+    while (g_dir_read_name(d)) {
+        n++;
+    }
+    g_dir_close(d);
+    return n;
+}
+
+/* Each in its turn, until one runs: the result says that it was not started and why; nothing is left open. */
+static void every_call_may_fail(void **state)
+{
+    struct fixture *f = *state;
+    struct kv param = {(char[]){"a"}, (char[]){"1"}};
+    struct run_spec spec = {
+        .fence = true, .agent = "fence_x", .action = "off", .timeout_ms = 5000, .param = &param, .params = 1};
+    unsigned files = open_files();
+
+    script(f, "fence_x", "cat >/dev/null; exit 0");
+    for (spec.id = 1; spec.id < 40; spec.id++) {
+        calls_left = (long)spec.id - 1;
+        if (f->port.run(f->port.ctx, &spec) == 0) {
+            wait_for(f, (unsigned)spec.id, 10);
+        }
+        if (calls_left >= 0) {
+            break;
+        }
+        assert_true(f->seen[spec.id].done);
+        assert_false(f->seen[spec.id].res.started);
+        assert_true(strlen(f->seen[spec.id].res.reason) > 10);
+        assert_int_equal(open_files(), files);
+    }
+    calls_left = -1;
+    assert_in_range(spec.id, 10, 39);
+    assert_true(f->seen[spec.id].res.started);
+    assert_int_equal(f->seen[spec.id].res.code, 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -489,6 +566,7 @@ int main(void)
         T(a_burst_keeps_the_loop_alive),
         T(a_launch_is_quick),
         T(orphans_are_seen),
+        T(every_call_may_fail),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
