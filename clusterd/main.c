@@ -247,13 +247,15 @@ static struct json_object *handle(struct daemon *d, const char *data, size_t len
     return answer;
 }
 
-static char *on_request(void *ctx, const char *data, size_t len, uint64_t request)
+static void on_request(void *ctx, const char *data, size_t len, uint64_t request)
 {
     struct json_object *answer = handle(ctx, data, len, request);
-    char *text = answer ? strdup(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN)) : NULL;
 
-    (void)json_object_put(answer);
-    return text;
+    if (answer) {
+        ipc_answer(((struct daemon *)ctx)->ipc, request,
+                   json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));
+        (void)json_object_put(answer);
+    }
 }
 
 /* ---- time: a source that asks the shell when it wants to be called ---- */

@@ -153,6 +153,10 @@ static void tell(struct shell *sh)
     struct digest_report r = {sh->st->term, sh->st->index, state_digest(sh->st)};
     struct buf b = BUF_INIT;
 
+    if (hash_eq(r.digest, (struct hash){0, 0})) {
+        shell_fail(sh, "out of memory");
+        return;
+    }
     buf_u8(&b, SHELL_DIGEST);
     buf_u8(&b, SHELL_MESSAGE_FORMAT);
     buf_u64(&b, r.term);

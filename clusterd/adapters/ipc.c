@@ -247,7 +247,6 @@ static int32_t on_message(qb_ipcs_connection_t *c, void *data, size_t size)
     const struct qb_ipc_request_header *head = data;
     struct ipc *ipc = the_ipc;
     uint64_t id, *request;
-    char *answer;
 
     if (!cl || size < sizeof *head || head->id != IPC_REQUEST_ID || head->size < (int32_t)sizeof *head ||
         (size_t)head->size > size || cl->flight >= IPC_FLIGHT_MAX) {
@@ -259,11 +258,7 @@ static int32_t on_message(qb_ipcs_connection_t *c, void *data, size_t size)
     *request = id = ++ipc->requests;
     (void)g_hash_table_insert(ipc->pending, request, cl);
     cl->flight++;
-    answer = ipc->c.handle(ipc->c.ctx, (const char *)(head + 1), (size_t)head->size - sizeof *head, id);
-    if (answer) {
-        ipc_answer(ipc, id, answer);
-        free(answer);
-    }
+    ipc->c.handle(ipc->c.ctx, (const char *)(head + 1), (size_t)head->size - sizeof *head, id);
     return 0;
 }
 

@@ -18,9 +18,8 @@ struct ipc;
 
 struct ipc_config {
     const char *name; /* of the service: IPC_NAME, or a test's own */
-    /* A request (not terminated). Returns the answer, to be freed with free(), or NULL: it comes by
-     * ipc_answer(). */
-    char *(*handle)(void *ctx, const char *data, size_t len, uint64_t request);
+    /* A request (not terminated). Its answer comes by ipc_answer(), from inside this call or later. */
+    void (*handle)(void *ctx, const char *data, size_t len, uint64_t request);
     void *ctx;
 };
 

@@ -321,7 +321,7 @@ node_set vm_claim_set(const struct vm *vm);
 /* A snapshot: encode appends, decode builds a new state (owned by the caller) or sets err (RC_CORRUPT). */
 void state_encode(const struct state *s, struct buf *b);
 struct state *state_decode(const void *data, size_t len, struct err *err);
-/* The digest covers every field (S5, A14). */
+/* The digest covers every field (S5, A14). Zeros: out of memory. */
 struct hash state_digest(const struct state *s);
 
 /* What people and programs see. `node` states add "fencing"; VM states are derived. All static storage. */

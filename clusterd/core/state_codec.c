@@ -358,7 +358,7 @@ static void c_head(struct codec *c, struct state *s)
 /* A digest needs the bytes only once: a state with its domain XMLs may be as long as 100 MB. */
 static void digest_piece(struct buf *b, struct hash *digest)
 {
-    if (digest != NULL) {
+    if (digest != NULL && !b->failed) { /* once failed it stays so, to the end */
         *digest = hash_bytes(*digest, b->data, b->len);
         buf_reset(b);
     }
@@ -593,6 +593,9 @@ struct hash state_digest(const struct state *s)
     struct buf b = BUF_INIT;
 
     encode(s, &b, &h);
+    if (b.failed) { /* the digest of a half would be another state's */
+        h = (struct hash){0, 0};
+    }
     buf_fini(&b);
     return h;
 }

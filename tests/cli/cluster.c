@@ -337,11 +337,10 @@ static void write_log(void *self, enum log_level level, const char *text)
     }
 }
 
-static char *handle(void *unused, const char *data, size_t len, uint64_t request)
+static void handle(void *unused, const char *data, size_t len, uint64_t request)
 {
     struct err err = ERR_INIT;
     struct json_object *o = command_parse(data, len, &err), *reply = NULL;
-    char *text = NULL;
 
     (void)unused;
     if (o == NULL) {
@@ -350,12 +349,11 @@ static char *handle(void *unused, const char *data, size_t len, uint64_t request
         (void)command_handle(&ctx, o, request, &reply);
     }
     if (reply != NULL) {
-        text = strdup(json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PLAIN));
+        ipc_answer(ipc, request, json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PLAIN));
     }
     json_object_put(reply);
     json_object_put(o);
     rearm(&hosts[1]);
-    return text;
 }
 
 /* ---- hosts ---- */

@@ -248,6 +248,32 @@ static void old_disk(const struct host *h, unsigned place)
     old_mark(h, place);
 }
 
+static void set_format(const struct host *h, int format)
+{
+    char path[200], sql[40];
+    sqlite3 *db = NULL;
+
+    path_of(path, h, DB);
+    (void)snprintf(sql, sizeof sql, "PRAGMA user_version = %d", format);
+    if (sqlite3_open(path, &db) != SQLITE_OK || sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK) {
+        abort();
+    }
+    (void)sqlite3_close(db);
+}
+
+/* Another version's file is no damage: the daemon waits, untouched, for that version, as long as it takes. */
+static void newer(const struct host *h, unsigned place)
+{
+    (void)place;
+    fold(h);
+    set_format(h, 2);
+    world_pass(10000);
+    if (h->sh != NULL || host_asides(h) != 0) {
+        world_blame("node%u began with a newer version's file, or set it aside", h->id);
+    }
+    set_format(h, 1);
+}
+
 /* One byte of what SQLite has in use; it does not look at the log's checksums again while it runs. */
 static void flip_running(const struct host *h, unsigned place)
 {
@@ -276,14 +302,15 @@ static const struct damage {
     bool runs;     /* while the daemon runs */
     unsigned step; /* between places; 0: there is but one */
 } damages[] = {
-    {"flip-db", flip_db, false, 1},       {"flip-log", flip_log, false, 1},
-    {"flip-mark", flip_mark, false, 7},   {"cut-db", cut_db, false, 3},
-    {"cut-log", cut_log, false, 3},       {"cut-mark", cut_mark, false, 25},
-    {"tear-zeros", tear_zeros, false, 4}, {"tear-old", tear_old, false, 4},
-    {"lose-db", lose_db, false, 0},       {"lose-log", lose_log, false, 0},
-    {"lose-mark", lose_mark, false, 0},   {"lose-all", lose_all, false, 0},
-    {"old-mark", old_mark, false, 0},     {"old-store", old_store, false, 0},
-    {"old-disk", old_disk, false, 0},     {"flip-running", flip_running, true, 1},
+    {"flip-db", flip_db, false, 1},          {"flip-log", flip_log, false, 1},
+    {"flip-mark", flip_mark, false, 7},      {"cut-db", cut_db, false, 3},
+    {"cut-log", cut_log, false, 3},          {"cut-mark", cut_mark, false, 25},
+    {"tear-zeros", tear_zeros, false, 4},    {"tear-old", tear_old, false, 4},
+    {"lose-db", lose_db, false, 0},          {"lose-log", lose_log, false, 0},
+    {"lose-mark", lose_mark, false, 0},      {"lose-all", lose_all, false, 0},
+    {"old-mark", old_mark, false, 0},        {"old-store", old_store, false, 0},
+    {"old-disk", old_disk, false, 0},        {"newer", newer, false, 33},
+    {"flip-running", flip_running, true, 1},
 };
 #define DAMAGES (sizeof damages / sizeof damages[0])
 

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,29 +37,29 @@ static gboolean answer_later(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-static char *on_request(void *ctx, const char *data, size_t len, uint64_t request)
+static void on_request(void *ctx, const char *data, size_t len, uint64_t request)
 {
+    bool longer = len > 5 && memcmp(data, "long ", 5) == 0;
+    size_t n = longer ? (size_t)strtoul(data + 5, NULL, 10) : len;
     char *answer;
 
     (void)ctx;
     handled++;
     if (len == 5 && memcmp(data, "later", 5) == 0) {
         (void)g_timeout_add(50, answer_later, GSIZE_TO_POINTER(request));
-        return NULL;
+        return;
     }
     if (len == 5 && memcmp(data, "never", 5) == 0) {
-        return NULL;
+        return;
     }
-    if (len > 5 && memcmp(data, "long ", 5) == 0) {
-        len = (size_t)strtoul(data + 5, NULL, 10);
-        answer = malloc(len + 1);
-        memset(answer, 'x', len);
-    } else {
-        answer = malloc(len + 1);
-        memcpy(answer, data, len);
+    answer = malloc(n + 1);
+    memset(answer, 'x', n);
+    if (!longer) {
+        memcpy(answer, data, n);
     }
-    answer[len] = '\0';
-    return answer;
+    answer[n] = '\0';
+    ipc_answer(ipc, request, answer);
+    free(answer);
 }
 
 static int setup(void **state)
