@@ -387,6 +387,9 @@ static void result_vm(struct apply *a, struct vm *vm, const struct job *j)
     struct claim *c = vm_claim(vm, j->node);
     const char *why = a->e->text ? a->e->text : "the agent failed without saying why";
     bool failed = a->e->num != 0;
+    /* C1: something has changed since this look was decided, say the other end has spoken: it may be older.
+     */
+    bool late = a->s->level >= 2 && j->kind == JOB_PROBE && vm->changed > j->id;
     char text[TEXT_SIZE];
 
     vm->job = 0;
@@ -397,7 +400,8 @@ static void result_vm(struct apply *a, struct vm *vm, const struct job *j)
         result_save(a, vm, j);
     }
     if (c != NULL) {
-        claim_seen(a, vm, c, a->e->obs); /* C1: the agent has ended, and this is what it left */
+        claim_seen(a, vm, c,
+                   late ? OBS_UNKNOWN : a->e->obs); /* C1: the agent has ended; this is what it left */
     }
     if (j->kind == JOB_PROBE) {
         vm->wait = a->e->obs == OBS_UNKNOWN; /* look again, but not in a busy loop */

@@ -26,9 +26,9 @@
 #define S 4
 #define BASE 7
 #ifdef SAME_OLD_PROMISE
-#define COUNTED(m) (lost != 0 && ((m) & BIT(lost - 1)) != 0 -> (m) | BIT(3) : (m))
+#define COUNTED(m, s) (lost != 0 && ((m) & BIT(lost - 1)) != 0 -> (m) | BIT(3) : (m))
 #else
-#define COUNTED(m) (m)
+#define COUNTED(m, s) (m)
 #endif
 #define GIVEN_UP(t, u) false
 byte lost; /* node + 1 whose journal was lost */

@@ -35,7 +35,7 @@
 #else
 #define BASE 7
 #endif
-#define COUNTED(m) (m)
+#define COUNTED(m, s) (m)
 byte down;     /* set of nodes whose power is off */
 byte forced;   /* the forced term; 0: none yet */
 byte excused[FT + 1]; /* commit[] at the force */

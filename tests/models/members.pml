@@ -20,7 +20,7 @@
  */
 #define S 4
 #define BASE 15
-#define COUNTED(m) (m)
+#define COUNTED(m, s) (m)
 #define GIVEN_UP(t, u) false
 #include "raft.h"
 

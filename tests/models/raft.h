@@ -101,7 +101,7 @@ inline advance(t)
         :: else -> break
         od;
         if
-        :: MAJORITY(COUNTED(mask_), set_) -> commit[t] = i_; i_ = 0
+        :: MAJORITY(COUNTED(mask_, author[t] - 1), set_) -> commit[t] = i_; i_ = 0
         :: else -> i_--
         fi
     :: else -> break
@@ -155,7 +155,7 @@ inline count_votes(c)
 {
     voters(src[c], size[c]);
     if
-    :: MAJORITY(COUNTED(granted[c]), set_) -> win(c)
+    :: MAJORITY(COUNTED(granted[c], c), set_) -> win(c)
     :: else
     fi
 }
