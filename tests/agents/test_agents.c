@@ -130,6 +130,15 @@ static void arguments_name_the_vm(void **unused)
     assert_false(qemu_parse("", 0, &q));
 }
 
+/* Another run of this test, here or in another checkout, has other processes. */
+static const char *own_uuid(char kind)
+{
+    static char uuid[37];
+
+    (void)snprintf(uuid, sizeof uuid, "%08x-0000-0000-0000-%011d%c", (unsigned)getpid(), 0, kind);
+    return uuid;
+}
+
 /* This program again as a process whose arguments look like a QEMU's. */
 static pid_t spawn(const char *how, const char *uuid)
 {
@@ -152,7 +161,7 @@ static void wait_found(const char *uuid, pid_t pid)
 
 static void processes_are_found_and_their_end_awaited(void **unused)
 {
-    static const char uuid[] = "aaaaaaaa-0000-0000-0000-00000000aaaa";
+    const char *uuid = own_uuid('a');
     pid_t pid = spawn("sleep", uuid);
 
     (void)unused;
@@ -167,7 +176,7 @@ static void processes_are_found_and_their_end_awaited(void **unused)
 /* C4: the first thread has gone, another lives on, as one that hangs in a write does after a SIGKILL. */
 static void half_dead_processes_count(void **unused)
 {
-    static const char uuid[] = "bbbbbbbb-0000-0000-0000-00000000bbbb";
+    const char *uuid = own_uuid('b');
     pid_t pid = spawn("half", uuid);
     char path[64], text[8];
     int fd;
@@ -549,6 +558,7 @@ static int play(const char *how)
 {
     pthread_t thread;
 
+    (void)alarm(60); /* a test that fails does not get as far as to end it */
     if (strcmp(how, "half") == 0) {
         if (pthread_create(&thread, NULL, forever, NULL) != 0) {
             return 1;
