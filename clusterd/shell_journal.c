@@ -428,6 +428,7 @@ void journal_begin_anew(struct shell *sh, const char *why)
         journal_feed(sh, &resign, NULL); /* the others need not wait for it to fall silent */
     }
     set_aside(sh, why);
+    journal_reload(sh); /* at once: it does not know, and would take a message for the store that is gone */
 }
 
 /* ------------------------------------------------------------------------------------------------- actions

@@ -447,6 +447,7 @@ static void the_odd_one_of_three_begins_anew(void **state)
     assert_false(k.sh->digest.disputed);
     tell_digest(&k, 3, true);
     assert_int_equal(k.set_asides, 1); /* we are */
+    assert_int_equal(k.sh->reload_ms, NEVER); /* nothing reaches the journal whose store is gone */
     assert_non_null(strstr(shell_alarm(k.sh), "majority"));
     assert_false(shell_may_exit(k.sh));
     kit_close(&k);
