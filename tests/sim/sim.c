@@ -174,87 +174,65 @@ static void tick(struct host *h)
     }
 }
 
+/* It is about a daemon, or a time of the host, that is over. */
+static bool is_past(const struct host *h, const struct item *it)
+{
+    if (it->type == ITEM_RESUME_DAEMON) {
+        return it->a != h->session || sim.now < h->daemon_resume_at;
+    }
+    if (it->type == ITEM_RESUME && sim.now < h->resume_at) {
+        return true;
+    }
+    return (it->type == ITEM_POWER || it->type == ITEM_DAEMON || it->type == ITEM_LIBVIRT ||
+            it->type == ITEM_COROSYNC || it->type == ITEM_RESUME) &&
+           it->a != h->powers;
+}
+
+/* It waits for a host, or a daemon, that is paused. */
+static bool waits(struct host *h, const struct item *it)
+{
+    return (it->type == ITEM_QUORUM || it->type == ITEM_AGENT || it->type == ITEM_CLEAN ||
+            it->type == ITEM_DAEMON) &&
+           host_defers(h, it);
+}
+
+static void look(void)
+{
+    check_look();
+    at(sim.now + 50 * MS, ITEM_LOOK, 0, 0, 0);
+}
+
+/* clang-format off */
 static void handle(const struct item *it)
 {
     struct host *h = &sim.hosts[it->host];
 
     stream_use(&h->rng);
+    if (is_past(h, it) || waits(h, it)) {
+        return;
+    }
     switch (it->type) {
-    case ITEM_NET:
-        net_deliver(h);
-        break;
-    case ITEM_QUORUM:
-        if (!host_defers(h, it)) {
-            net_quorum(h, it->a);
-        }
-        break;
-    case ITEM_REFORM:
-        net_reform();
-        break;
-    case ITEM_TICK:
-        tick(h);
-        break;
-    case ITEM_AGENT:
-        if (!host_defers(h, it)) {
-            agent_step(it->a);
-        }
-        break;
-    case ITEM_CLEAN:
-        if (!host_defers(h, it)) {
-            world_clean(h, (int)it->a, it->b);
-        }
-        break;
-    case ITEM_POWER:
-        if (it->a == h->powers) {
-            host_on(h);
-        }
-        break;
-    case ITEM_DAEMON:
-        if (it->a == h->powers && !host_defers(h, it)) {
-            daemon_start(h);
-        }
-        break;
-    case ITEM_RESUME:
-        if (it->a == h->powers) {
-            host_resume(h);
-        }
-        break;
-    case ITEM_RESUME_DAEMON:
-        if (it->a == h->session) {
-            daemon_resume(h);
-        }
-        break;
-    case ITEM_LIBVIRT:
-        if (it->a == h->powers) {
-            world_libvirt(h, true);
-        }
-        break;
-    case ITEM_COROSYNC:
-        if (it->a == h->powers) {
-            host_corosync(h, true);
-        }
-        break;
-    case ITEM_FAULT:
-        drive_fault();
-        break;
-    case ITEM_OPERATOR:
-        drive_operator();
-        break;
-    case ITEM_UPGRADE:
-        host_upgrade(h);
-        break;
-    case ITEM_HEAL:
-        drive_heal(it->a);
-        break;
-    case ITEM_STORM:
-        drive_storm(it->a, it->b);
-        break;
-    case ITEM_LOOK:
-        check_look();
-        at(sim.now + 50 * MS, ITEM_LOOK, 0, 0, 0);
-        break;
+    case ITEM_NET:           net_deliver(h); break;
+    case ITEM_QUORUM:        net_quorum(h, it->a); break;
+    case ITEM_REFORM:        net_reform(); break;
+    case ITEM_TICK:          tick(h); break;
+    case ITEM_AGENT:         agent_step(it->a); break;
+    case ITEM_CLEAN:         world_clean(h, (int)it->a, it->b); break;
+    case ITEM_POWER:         host_on(h); break;
+    case ITEM_DAEMON:        daemon_start(h); break;
+    case ITEM_RESUME:        host_resume(h); break;
+    case ITEM_RESUME_DAEMON: daemon_resume(h); break;
+    case ITEM_LIBVIRT:       world_libvirt(h, true); break;
+    case ITEM_COROSYNC:      host_corosync(h, true); break;
+    case ITEM_FAULT:         drive_fault(); break;
+    case ITEM_OPERATOR:      drive_operator(); break;
+    case ITEM_UPGRADE:       host_upgrade(h); break;
+    case ITEM_HEAL:          drive_heal(it->a); break;
+    case ITEM_STORM:         drive_storm(it->a, it->b); break;
+    case ITEM_LOOK:          look(); break;
     }
 }
+/* clang-format on */
 
 void run_seed(uint64_t seed, bool traced)
 {

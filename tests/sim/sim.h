@@ -233,14 +233,15 @@ struct host {
     uint64_t rng, launches;
     char name[NAME_SIZE], boot[40];
     bool on, paused;
-    bool power;         /* what its BMC says: a crashed host still has it */
-    uint64_t powers;    /* how often it was switched on */
-    bool cord;          /* its BMC does not answer */
-    uint64_t off_at;    /* the last time that its BMC switched it off */
-    bool spared;        /* it was said to be off, and is not: a lie that may break S1 */
-    unsigned level;     /* the feature level that its build knows (A13) */
-    bool broken;        /* stays off: the liveness phase does without it */
-    unsigned component; /* of the partition */
+    uint64_t resume_at, daemon_resume_at; /* what would end the pause earlier is of one before */
+    bool power;                           /* what its BMC says: a crashed host still has it */
+    uint64_t powers;                      /* how often it was switched on */
+    bool cord;                            /* its BMC does not answer */
+    uint64_t off_at;                      /* the last time that its BMC switched it off */
+    bool spared;                          /* it was said to be off, and is not: a lie that may break S1 */
+    unsigned level;                       /* the feature level that its build knows (A13) */
+    bool broken;                          /* stays off: the liveness phase does without it */
+    unsigned component;                   /* of the partition */
     struct net net;
     struct disk disk;
     uint64_t disk_bad_until;     /* writes fail */

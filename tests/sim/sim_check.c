@@ -379,6 +379,9 @@ static bool vm_settled(const struct state *st, int i, char *why, size_t size)
             return false;
         }
     }
+    if (sim.vm[i].lied && runs == 0) {
+        return true; /* its saved state may not fit the disks any more that both its QEMUs have written */
+    }
     if (vm->restarts > vm->set.restart_limit || vm->tries > vm->set.restart_limit ||
         (vm->wanted == WANT_RUNNING && vm->set.priority == PRIO_NONE)) {
         return true;

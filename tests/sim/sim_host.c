@@ -179,7 +179,8 @@ static void stall(struct host *h)
         h->stall_us = 0;
         h->stalling = h->daemon_paused = true;
         h->open_at += us;
-        at(sim.now + us, ITEM_RESUME_DAEMON, h->id, h->session, 0);
+        h->daemon_resume_at = sim.now + us;
+        at(h->daemon_resume_at, ITEM_RESUME_DAEMON, h->id, h->session, 0);
     }
 }
 
@@ -267,7 +268,8 @@ void host_pause(struct host *h, uint64_t us)
     sim.stats.host_pauses++;
     trace("%s: host pauses for %llu ms", h->name, (unsigned long long)(us / MS));
     h->paused = true;
-    at(sim.now + us, ITEM_RESUME, h->id, h->powers, 0);
+    h->resume_at = sim.now + us;
+    at(h->resume_at, ITEM_RESUME, h->id, h->powers, 0);
     net_changed();
 }
 
@@ -290,7 +292,8 @@ void daemon_pause(struct host *h, uint64_t us)
     sim.stats.daemon_pauses++;
     trace("%s: daemon pauses for %llu ms", h->name, (unsigned long long)(us / MS));
     h->daemon_paused = true;
-    at(sim.now + us, ITEM_RESUME_DAEMON, h->id, h->session, 0);
+    h->daemon_resume_at = sim.now + us;
+    at(h->daemon_resume_at, ITEM_RESUME_DAEMON, h->id, h->session, 0);
 }
 
 void daemon_resume(struct host *h)
