@@ -115,7 +115,7 @@ const char *help_nearest(const char *word, const char *const *known, unsigned n)
 /* ---- the groups ---- */
 
 extern const struct cli_command cmd_status[], cmd_node[], cmd_vm[], cmd_volume[], cmd_fence[], cmd_quorum[],
-    cmd_explain[], cmd_ops[], cmd_events[], cmd_option[], cmd_config[], cmd_cluster[],
+    cmd_explain[], cmd_ops[], cmd_events[], cmd_option[], cmd_config[], cmd_cluster[], cmd_force[],
     cmd_arm[], cmd_rule[];
 
 #endif

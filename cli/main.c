@@ -18,6 +18,7 @@ const struct cli_group cli_groups[] = {
     {"rule", "rules of placement", cmd_rule},
     {"volume", "shared volumes", cmd_volume},
     {"fence", "fence devices", cmd_fence},
+    {"quorum", "the way out of a majority that is gone for good", cmd_force},
     {NULL, "votes", cmd_quorum},
     {NULL, "high availability", cmd_arm},
     {"ops", "operations in flight", cmd_ops},
@@ -95,6 +96,19 @@ static bool is_help(const char *word)
     return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
+/* `quorum` is a command, and `quorum force` another. */
+static bool is_command_itself(const char *word)
+{
+    for (const struct cli_group *g = cli_groups; g->commands != NULL; g++) {
+        for (const struct cli_command *m = g->commands; g->name == NULL && m->name != NULL; m++) {
+            if (strcmp(m->name, word) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* Sets c->command and returns how many words named it; 0 when there is none, with *rc of what was printed
  * instead. */
 static unsigned find_command(struct cli *c, char **word, unsigned n, bool help, int *rc)
@@ -103,7 +117,8 @@ static unsigned find_command(struct cli *c, char **word, unsigned n, bool help, 
     for (const struct cli_group *g = cli_groups; g->commands != NULL; g++) {
         unsigned words = g->name ? 2 : 1;
 
-        if (g->name != NULL && strcmp(g->name, word[0]) != 0) {
+        if (g->name != NULL &&
+            (strcmp(g->name, word[0]) != 0 || ((n < 2 || word[1][0] == '-') && is_command_itself(word[0])))) {
             continue;
         }
         if (g->name != NULL && (n > 1 ? is_help(word[1]) : help)) {

@@ -288,6 +288,7 @@ void shell_view(struct shell *sh, node_set present, node_set ring, bool quorate,
     ev.view.nodes = nodes;
     ev.view.quorate = quorate;
     ev.view.counter = view;
+    sh->ring_quorate = quorate;
     sh->world.present = present;
     sh->world.ring = ring;
     sh->dirty = true;
@@ -570,7 +571,7 @@ bool shell_quorate(const struct shell *sh, char *why, size_t size)
     status = malloc(sizeof *status);
     if (status != NULL) {
         journal_status(sh->j, status);
-        snprintf(why, size, "%s", status->stopped[0] ? status->stopped : status->why);
+        members_why(sh, status, why, size);
         free(status);
     }
     return false;

@@ -67,6 +67,9 @@ uint64_t shell_next_ms(const struct shell *sh);
 /* An operator's command: e (kind 'C', taken over) is proposed; the answer comes by client_port.answer under
  * `request`, RC_NO_QUORUM at once when there is no open term, RC_TIMED_OUT when it took too long. */
 void shell_command(struct shell *sh, uint64_t request, struct event *e);
+/* `quorum force` (A16): down are the nodes that the operator has confirmed to be powered off, all voters that
+ * are not here. 0: it was begun, and goes on by itself; or err says why not. */
+int shell_force(struct shell *sh, node_set down, const char *by, struct err *err);
 /* `cluster create`: the first creation although configured nodes are absent (A10). 0, or err says why not. */
 int shell_create(struct shell *sh, struct err *err);
 /* Begin an orderly end of this daemon (SIGTERM): says "empty, leaving" when nothing runs here (N2), then

@@ -211,8 +211,11 @@ struct shell {
     } progress[PROGRESS_MAX];
 
     /* Members (A9). */
-    uint64_t members_ms;      /* no change is asked of the journal before */
-    struct hash members_told; /* of the list that the port was told last */
+    uint64_t expect_ms;           /* corosync is not told before how many votes to expect */
+    uint64_t waits_ms;            /* whom this node waits for is looked at again then, … */
+    char waits[JOURNAL_TEXT_MAX]; /* … and was said so last */
+    uint64_t members_ms;          /* no change is asked of the journal before */
+    struct hash members_told;     /* of the list that the port was told last */
 
     bool leaving, may_exit, left_proposed;
     uint64_t leave_ms, trim_ms;
@@ -316,6 +319,8 @@ uint64_t digest_next_ms(const struct shell *sh);
 /* Coordinator: what the state wants of the members is asked of the journal. Everybody: corosync's list. */
 void members_consider(struct shell *sh);
 uint64_t members_next_ms(const struct shell *sh);
+/* Why there is no open term, with the names of those who are missing. */
+void members_why(const struct shell *sh, const struct journal_status *s, char *why, size_t size);
 /* A9: only a member's proposals are taken. */
 bool members_has(const struct shell *sh, uint32_t node);
 

@@ -100,6 +100,24 @@ static void on_members(void *ctx, const struct member_node *node, unsigned nodes
     m->timer = g_timeout_add(lead ? LEAD_MS : FOLLOW_MS, on_timer, m);
 }
 
+static void on_expect(void *ctx, unsigned votes)
+{
+    votequorum_callbacks_t none = {0};
+    votequorum_handle_t h;
+    cs_error_t code = votequorum_initialize(&h, &none);
+
+    (void)ctx;
+    if (code == CS_OK) {
+        code = votequorum_setexpected(h, votes);
+        (void)votequorum_finalize(h);
+    }
+    if (code == CS_OK) {
+        log_notice("A16: corosync was told to expect %u votes", votes);
+    } else {
+        log_error("A16: corosync does not take %u as the votes to expect: %s", votes, cs_strerror(code));
+    }
+}
+
 struct members *members_new(const char *path)
 {
     struct members *m = g_new0(struct members, 1);
@@ -118,5 +136,5 @@ void members_free(struct members *m)
 
 void members_port(struct members *m, struct member_port *out)
 {
-    *out = (struct member_port){.ctx = m, .members = on_members};
+    *out = (struct member_port){.ctx = m, .members = on_members, .expect = on_expect};
 }

@@ -222,6 +222,9 @@ void rows_snapshot_encode(const struct journal_snapshot *s, struct buf *b)
         buf_u8(b, s->members.v[i].votes);
         buf_u8(b, s->members.v[i].kind);
     }
+    if (s->members.forced != 0) { /* A16; without it the record is as it always was */
+        buf_u64(b, s->members.forced);
+    }
 }
 
 bool rows_snapshot_decode(struct journal_snapshot *s, struct rd *r)
@@ -243,6 +246,7 @@ bool rows_snapshot_decode(struct journal_snapshot *s, struct rd *r)
         s->members.v[i].votes = rd_u8(r);
         s->members.v[i].kind = rd_u8(r);
     }
+    s->members.forced = rd_left(r) > 0 ? rd_u64(r) : 0;
     return rd_done(r);
 }
 

@@ -506,6 +506,7 @@ struct json_object *view_quorum(const struct view *v)
         view_put_text(o, "role", journal_role_name(j->role));
     }
     view_put_int(o, "can_lose", spare);
+    view_put_time(o, "time", v->s->time_ms);
     view_put(o, "witness", NULL);
     view_put(o, "members", list);
     free(j);

@@ -241,6 +241,10 @@ static int dispatch(struct apply *a)
         return apply_node_added(a);
     case EV_NODE_REMOVED:
         return apply_node_removed(a);
+    case EV_QUORUM_FORCED:
+        return apply_quorum_forced(a);
+    case EV_NODE_GIVEN_UP:
+        return apply_node_given_up(a);
     case EV_NODE_ADDRESS:
         return apply_node_address(a);
     case EV_NONE:

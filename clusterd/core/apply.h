@@ -65,6 +65,8 @@ int cmd_node_remove(struct apply *a);
 int apply_node_added(struct apply *a);
 int apply_node_removed(struct apply *a);
 int apply_node_address(struct apply *a);
+int apply_quorum_forced(struct apply *a);
+int apply_node_given_up(struct apply *a);
 
 /* C1: committed evidence of what there is of a VM where it has a claim. Absence takes the claim away, unless
  * a migration may still bring the VM there: then it stays until its source is known to have ended. Claims

@@ -231,3 +231,52 @@ int apply_node_removed(struct apply *a)
     memset(n, 0, sizeof *n);
     return 0;
 }
+
+/*
+ * A16: what the operator has said of the nodes that he gave up. They are lost, and his word is theirs for
+ * that loss; N3 is still asked of each, and a fence device that reaches one switches it off.
+ */
+int apply_quorum_forced(struct apply *a)
+{
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        struct node *n = &a->s->node[id];
+
+        if (n->id == 0 || (a->e->id & NODE_BIT(id)) == 0) {
+            continue;
+        }
+        n->outcast = true;
+        if (n->state == NODE_OFFLINE) {
+            continue;
+        }
+        if (n->state != NODE_UNCLEAN) {
+            n->state = NODE_UNCLEAN;
+            n->loss = a->index;
+            n->inventory_term = 0;
+            n->fence_tries = 0;
+            n->fence_wait = false;
+            node_drop_jobs(a, id, true);
+            node_doubt_claims(a, id);
+        }
+        n->given_up = n->loss;
+    }
+    return 0;
+}
+
+int apply_node_given_up(struct apply *a)
+{
+    struct node *n = state_node(a->s, a->e->node);
+    struct op *o;
+
+    if (n == NULL || n->state != NODE_UNCLEAN || n->given_up == 0 || n->given_up != n->loss) {
+        return reject(a, RC_REFUSED, "node %u was not given up in this loss", a->e->node);
+    }
+    o = op_new(a, OP_CONFIRM, "");
+    if (o == NULL) {
+        return reject(a, RC_NO_MEMORY, "out of memory");
+    }
+    o->node = n->id;
+    o->state = OPS_RUNNING;
+    text_copy(o->by, sizeof o->by, "quorum force");
+    n->given_up = 0;
+    return 0;
+}

@@ -263,6 +263,20 @@ int apply_node_up(struct apply *a)
                     "its fence device does not tell the truth",
                     n->name);
     }
+    if (n->id != 0 && n->outcast && !new_boot) {
+        if (n->state != NODE_UNCLEAN) {
+            alarm_raise(a,
+                        "A16: node '%s' was given up and confirmed down, yet it is back with the same boot",
+                        n->name);
+            n->state = NODE_UNCLEAN; /* it is fenced before it takes part again */
+            n->loss = a->index;
+            n->inventory_term = 0;
+            n->fence_tries = 0;
+        }
+        return 0;
+    }
+    n->outcast = false;
+    n->given_up = 0;
     n->id = e->node;
     text_copy(n->name, sizeof n->name, name);
     text_copy(n->boot, sizeof n->boot, boot);
@@ -292,7 +306,7 @@ int apply_node_lost(struct apply *a)
     struct node *n = state_node(a->s, a->e->node);
     bool daemon_only = a->e->num == 0;
 
-    if (n == NULL || n->state == NODE_OFFLINE || n->state == NODE_UNCLEAN ||
+    if (n == NULL || (n->state == NODE_OFFLINE && !(n->outcast && daemon_only)) || n->state == NODE_UNCLEAN ||
         (daemon_only && n->state == NODE_GRACE)) {
         return reject(a, RC_REFUSED, "node %u is not there, so it cannot be lost", a->e->node);
     }

@@ -137,6 +137,18 @@ static void decide_lost(struct decide *d, const struct node *n)
     bool ring = (d->w->ring & NODE_BIT(n->id)) != 0;
     struct event *e;
 
+    if (n->outcast && n->state == NODE_OFFLINE && ring) {
+        e = decide_emit(
+            d, EV_NODE_LOST,
+            "A16: node '%s' was given up and is seen again: it joins within restart_grace_ms, or it is "
+            "fenced",
+            n->name);
+        if (e != NULL) {
+            e->node = n->id;
+            e->id = n->session;
+        }
+        return;
+    }
     if ((d->w->present & NODE_BIT(n->id)) != 0 ||
         (n->state != NODE_ONLINE && n->state != NODE_JOINING && n->state != NODE_GRACE)) {
         return;
@@ -614,10 +626,25 @@ static void decide_locks(struct decide *d, const struct volume *v)
     }
 }
 
+/* A16: the word that the operator gave with `quorum force`. */
+static void decide_given_up(struct decide *d, const struct node *n)
+{
+    struct event *e;
+
+    if (n->given_up != 0 && n->given_up == n->loss && n->state == NODE_UNCLEAN) {
+        e = decide_emit(d, EV_NODE_GIVEN_UP, "N3: node '%s' was said to be down when the quorum was forced",
+                        n->name);
+        if (e != NULL) {
+            e->node = n->id;
+        }
+    }
+}
+
 void decide_node(struct decide *d, const struct node *n)
 {
     d->note[0] = '\0';
     decide_lost(d, n);
+    decide_given_up(d, n);
     decide_fence(d, n);
 }
 

@@ -100,7 +100,11 @@
     X(EV_NODE_ADDED, "node-added", 'D', 2)                                                                   \
     X(EV_NODE_REMOVED, "node-removed", 'D', 2)                                                               \
     /* where corosync reaches it: node; kv address */                                                        \
-    X(EV_NODE_ADDRESS, "node-address", 'F', 2)
+    X(EV_NODE_ADDRESS, "node-address", 'F', 2)                                                               \
+    /* A16: id = set of the nodes given up, index and num: up to which entry, and which time, was known */   \
+    X(EV_QUORUM_FORCED, "quorum-forced", 'D', 2)                                                             \
+    /* the operator's word of then, that it is down, is looked at: node */                                   \
+    X(EV_NODE_GIVEN_UP, "node-given-up", 'D', 2)
 
 /* What to do about a refusal that the cluster's level is the reason of. */
 #define LEVEL_HINT "it rises by itself once every node runs a version that can"

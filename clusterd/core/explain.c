@@ -256,6 +256,20 @@ static void describe_result(const struct state *s, const struct event *e, char *
                 e->text ? e->text : "");
 }
 
+static void describe_forced(const struct state *s, const struct event *e, char *out, size_t size)
+{
+    size_t at;
+
+    text_format(out, size, "the quorum is forced by %s; known up to entry %llu (term %llu); given up:", e->by,
+                (unsigned long long)e->index, (unsigned long long)e->num);
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        at = strlen(out);
+        if ((e->id & NODE_BIT(id)) != 0 && at + 1 < size) {
+            (void)snprintf(out + at, size - at, " %s", node_name(s, id));
+        }
+    }
+}
+
 void core_describe(const struct state *s, const struct event *e, char *out, size_t size)
 {
     switch (event_who(e->kind)) {
@@ -286,6 +300,8 @@ void core_describe(const struct state *s, const struct event *e, char *out, size
         text_format(out, size, "a time is over (%s)", deadline_key((enum deadline_kind)e->num));
     } else if (e->kind == EV_LEVEL) {
         text_format(out, size, "the cluster has feature level %llu from here on", (unsigned long long)e->num);
+    } else if (e->kind == EV_QUORUM_FORCED) {
+        describe_forced(s, e, out, size);
     } else if (e->kind == EV_NODE_UP) {
         text_format(out, size, "node '%s' is up", event_get(e, "name") ? event_get(e, "name") : "?");
     } else {

@@ -53,6 +53,8 @@ struct node {
     bool fenced;                /* it is offline because a fence was confirmed */
     char error[TEXT_SIZE];      /* last failure of a fence, for status and explain */
     uint64_t op;                /* running drain, resume, add or remove, or 0 */
+    uint64_t given_up;          /* A16: the loss for which the operator has said that it is down; 0: none */
+    bool outcast;               /* A16: given up, and not yet back with another boot */
     char address[ADDRESS_SIZE]; /* corosync's, one for each link, with commas; empty: not told yet */
 };
 

@@ -119,6 +119,8 @@ static void c_node(struct codec *c, struct node *n)
     C_STR(c, n->error);
     c_u64(c, &n->op);
     if (c->level >= 2) {
+        c_u64(c, &n->given_up);
+        c_bool(c, &n->outcast);
         C_STR(c, n->address);
     }
 }

@@ -10,7 +10,9 @@
 /* X(from, to, why) */
 #define NODE_TRANSITIONS(X)                                                                                  \
     X(NODE_OFFLINE, NODE_JOINING, "its daemon announces itself")                                             \
-    X(NODE_OFFLINE, NODE_UNCLEAN, "C5: a migration may have reached it after it was proven off")             \
+    X(NODE_OFFLINE, NODE_GRACE, "A16: it was given up and is seen again")                                    \
+    X(NODE_OFFLINE, NODE_UNCLEAN,                                                                            \
+      "C5: a migration may have reached it after it was proven off; A16: given up, and back with that boot") \
     X(NODE_JOINING, NODE_ONLINE, "C3: it has said what it runs; N1: no fence agent acts against it")         \
     X(NODE_JOINING, NODE_OFFLINE, "N2: empty, leaving")                                                      \
     X(NODE_JOINING, NODE_GRACE, "N2: its clusterd is gone, its corosync is there")                           \

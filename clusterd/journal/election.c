@@ -21,6 +21,11 @@ static int compare_log(uint64_t term, uint64_t index, const struct jlog *l)
     return index == own_index ? 0 : index > own_index ? 1 : -1;
 }
 
+int jelect_compare(const struct journal *j, const struct jpeer *p)
+{
+    return compare_log(p->last_term, p->last_index, &j->log);
+}
+
 static void set_fallback(struct journal *j, uint64_t low, uint64_t high)
 {
     j->fallback_ms = j->now_ms + journal_random_ms(j, low, high);
@@ -33,7 +38,7 @@ void jelect_search(struct journal *j, const char *why)
     }
     j->role = JOURNAL_SEARCH;
     j->coordinator = 0;
-    j->ack_due = j->stand_due = j->opened = j->yielded = false;
+    j->ack_due = j->stand_due = j->opened = j->yielded = j->force.under_way = false;
     j->hello_ms = j->now_ms; /* say it at once */
     set_fallback(j, j->config.election_ms / 2, j->config.election_ms);
 }
@@ -70,15 +75,15 @@ void jelect_hello(struct journal *j)
 }
 
 /* Only a HELLO of about now tells what its sender is after. */
-static bool hello_fresh(const struct journal *j, const struct jpeer *p)
+bool jelect_heard(const struct journal *j, const struct jpeer *p)
 {
     return p != NULL && p->hello_ms > 0 && j->now_ms - p->hello_ms <= j->config.election_ms;
 }
 
-static void stand(struct journal *j)
+void jelect_stand(struct journal *j, uint64_t term)
 {
     j->role = JOURNAL_CANDIDATE;
-    j->promise = (struct journal_promise){j->promise.term + 1, j->config.node, j->incarnation};
+    j->promise = (struct journal_promise){term, j->config.node, j->incarnation};
     j->matched = j->mark_heard = 0;
     j->vote_due = false;
     j->stand_due = true; /* A3: first the promise to oneself is on the disk */
@@ -108,7 +113,7 @@ static void consider_standing(struct journal *j)
         if (m->votes == 0 || m->node == j->config.node) {
             continue;
         }
-        if (!hello_fresh(j, p)) {
+        if (!jelect_heard(j, p)) {
             all = all && !journal_in_view(j, m->node);
             continue;
         }
@@ -116,7 +121,7 @@ static void consider_standing(struct journal *j)
             all = all && (p->empty || p->incarnation != m->incarnation); /* who still follows may come yet */
             continue;
         }
-        better = compare_log(p->last_term, p->last_index, &j->log);
+        better = jelect_compare(j, p);
         if (better <= 0) {
             votes += m->votes;
         }
@@ -125,7 +130,7 @@ static void consider_standing(struct journal *j)
         }
     }
     if (votes >= jvoters_majority(&j->members) && ((best && all && !j->yielded) || fallback)) {
-        stand(j);
+        jelect_stand(j, j->promise.term + 1);
     } else if (fallback) {
         set_fallback(j, j->config.election_ms / 2, j->config.election_ms);
     }
@@ -295,19 +300,20 @@ void jelect_on_stand(struct journal *j, const struct jmsg *m)
 /* Votes of the effective set, each incarnation for itself (A9, A10). */
 static void count_votes(struct journal *j)
 {
+    const struct journal_members *members = jforce_voters(j);
     unsigned votes = 0;
 
     if (j->role != JOURNAL_CANDIDATE || !jstore_promised(j)) {
         return;
     }
-    for (size_t i = 0; i < j->members.n; i++) {
-        const struct journal_member *m = &j->members.v[i];
+    for (size_t i = 0; i < members->n; i++) {
+        const struct journal_member *m = &members->v[i];
         const struct jprogress *p = jrepl_progress(j, m->node, m->incarnation);
         bool self = m->node == j->config.node && m->incarnation == j->incarnation;
 
         votes += self || (p != NULL && p->granted) ? m->votes : 0;
     }
-    if (votes >= jvoters_majority(&j->members)) {
+    if (votes >= jvoters_majority(members)) {
         jrepl_lead(j);
     }
 }

@@ -67,6 +67,7 @@ struct jmsg {
     struct journal_uuid cluster;
     uint32_t from, to;                   /* to 0: everybody */
     uint64_t incarnation, session, term; /* the sender's */
+    uint64_t line;                       /* A16: the highest forced term that it knows to be committed */
     uint64_t held_term, held_index;      /* A10: what its store held when its session began */
     union {
         struct {
@@ -123,7 +124,7 @@ bool jmsg_parse(struct jmsg *m, const void *data, size_t len);
 void jmsg_entry(struct rd *r, struct journal_entry *e);
 /* Bytes that an entry takes in an APPEND; and those of an APPEND without entries. */
 size_t jmsg_entry_size(const struct journal_entry *e);
-#define JMSG_APPEND_SIZE 132
+#define JMSG_APPEND_SIZE 140
 /* Writes a message but for the entries and data of APPEND and SNAPSHOT, which the caller adds (and, for
  * APPEND, their number is m->append.n). */
 void jmsg_write(struct buf *b, const struct jmsg *m);
@@ -202,6 +203,14 @@ struct journal {
     struct journal_members members; /* effective: of the last CONFIG in the log, else the snapshot's (A9) */
     uint64_t members_index;         /* of that entry */
     struct jstore store;
+
+    /* A16. line: of the committed set; above: the highest that was heard of (both 0: never forced). */
+    uint64_t line, above, line_ms;
+    struct {
+        bool under_way; /* this node stands for it */
+        struct journal_members members;
+        struct buf payload; /* owned */
+    } force;
 
     /* The view (A1), and who was heard. */
     uint32_t view[JOURNAL_NODES_MAX];
@@ -331,6 +340,30 @@ void jelect_timers(struct journal *j);
 /* Sends what had to wait for the disk; counts one's own vote. */
 void jelect_flush(struct journal *j);
 uint64_t jelect_deadline(const struct journal *j);
+
+void jelect_stand(struct journal *j, uint64_t term);
+/* Its HELLO is of about now. p may be NULL. */
+bool jelect_heard(const struct journal *j, const struct jpeer *p);
+/* Its log against ours: > 0 better, 0 as good. */
+int jelect_compare(const struct journal *j, const struct jpeer *p);
+
+/* force.c */
+int jforce_begin(struct journal *j, const struct journal_event *event);
+/* Won: the set and its reason follow the OPEN. */
+void jforce_lead(struct journal *j);
+/* Who elects and counts at present. */
+const struct journal_members *jforce_voters(const struct journal *j);
+/* What our messages say. */
+uint64_t jforce_line(const struct journal *j);
+void jforce_committed(struct journal *j);
+/* A quorum was forced that this node's set knows nothing of. */
+bool jforce_superseded(const struct journal *j);
+/* Learns of a higher line; false: the message is of a lower one, and nothing is to be done upon it but a
+ * HELLO's hints. */
+bool jforce_hear(struct journal *j, const struct jmsg *m);
+/* The sender's history contradicts what is committed here from `index` on: true when that is because the
+ * quorum was forced without us, and the journal is given up. */
+bool jforce_lost(struct journal *j, const struct jmsg *m, uint64_t index);
 
 /* replication.c */
 void jrepl_lead(struct journal *j);

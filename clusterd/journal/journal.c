@@ -73,6 +73,7 @@ void journal_message_init(const struct journal *j, struct jmsg *m, enum jmsg_typ
     m->incarnation = j->incarnation;
     m->session = j->config.session;
     m->term = j->promise.term;
+    m->line = jforce_line(j);
     m->held_term = j->held.term;
     m->held_index = j->held.last;
 }
@@ -268,6 +269,7 @@ void journal_free(struct journal *j)
     jlog_fini(&j->log);
     buf_fini(&j->incoming.data);
     buf_fini(&j->blob);
+    buf_fini(&j->force.payload);
     buf_fini(&j->sends);
     free(j->peers);
     free(j->progress);
@@ -455,6 +457,13 @@ static void on_message(struct journal *j, const struct journal_event *event)
         j->dropped_garbage++; /* taken over, it could leave no terms for elections to come */
         return;
     }
+    if (!jforce_hear(j, &m)) {
+        if (m.type == JMSG_HELLO) {
+            (void)jelect_recall(j, &m);
+            jelect_on_hello(j, &m);
+        }
+        return;
+    }
     if (m.term > j->promise.term) {
         jelect_adopt(j, m.term);
     }
@@ -522,6 +531,8 @@ static int on_event(struct journal *j, const struct journal_event *event)
         return RC_OK;
     case JOURNAL_EV_CREATE:
         return jsnap_create(j);
+    case JOURNAL_EV_FORCE:
+        return jforce_begin(j, event);
     }
     return RC_USAGE;
 }
@@ -541,6 +552,7 @@ static void flush(struct journal *j)
         return;
     }
     jelect_flush(j);
+    jforce_committed(j);
     jvoters_drive(j);
     jrepl_flush(j);
     jsnap_flush(j);

@@ -41,6 +41,8 @@
 /* No cluster elects so often, nor is forced (A16), that a node could miss so many terms: damage. */
 #define JOURNAL_TERM_STEP_MAX (UINT64_C(1) << 40)
 #define JOURNAL_TEXT_MAX      256
+/* A forced quorum's term is so far above all that was heard of (A16). */
+#define JOURNAL_FORCE_STEP (UINT64_C(1) << 20)
 
 /* Messages of the journal have a first byte of 0-63; 64-255 belong to the shell, in the same cpg group. */
 #define JOURNAL_MESSAGE_TYPES 64
@@ -90,6 +92,7 @@ struct journal_member {
 };
 
 struct journal_members { /* sorted by node id, each once */
+    uint64_t forced;     /* A16: the term in which an operator forced the quorum last; 0: never */
     size_t n;
     struct journal_member v[JOURNAL_NODES_MAX];
 };
@@ -210,6 +213,7 @@ enum journal_event_type {
     JOURNAL_EV_SNAPSHOT_DATA,  /* data: the answer to JOURNAL_READ_SNAPSHOT */
     JOURNAL_EV_RESIGN, /* a planned hand-over: give the role up; another one is elected (A3, no exception) */
     JOURNAL_EV_CREATE, /* `cluster create`: first creation although configured nodes are absent */
+    JOURNAL_EV_FORCE,  /* force: `quorum force`, on a survivor (A16) */
 };
 
 enum journal_persisted {
@@ -249,6 +253,12 @@ struct journal_event {
         struct {
             uint32_t node;
         } member;
+        struct {
+            const uint32_t *given; /* voters that are given up; none of them is in the view */
+            size_t n;
+            const void *payload; /* of the DATA entry that says so; may be empty */
+            size_t len;
+        } force;
         struct {
             uint64_t index; /* at most the commit mark */
             uint64_t size;
@@ -345,6 +355,8 @@ struct journal_actions {
  *   payload, a snapshot of what is not committed). Nothing happened.
  * - RC_REFUSED: PROPOSE, MEMBER_*, RESIGN: this node is not the coordinator; MEMBER_*: those who are there
  * now could not commit it, or not go on afterwards; CREATE: there is a cluster.
+ *   FORCE: there is a coordinator, this node has no vote, a survivor has a better log, one that is given up
+ * is here, or there is nothing to be forced; RC_BUSY: a survivor has not been heard.
  * - RC_NO_QUORUM: PROPOSE, MEMBER_*: the term is not open (yet); CREATE: corosync has no quorum.
  * - RC_BUSY: PROPOSE: too much is under way; MEMBER_*: another change is not committed yet; CREATE: a node in
  * the view has not said yet what it has. Try again a little later.
@@ -400,6 +412,7 @@ struct journal_peer_status {
     bool counted;   /* its daemon was heard within E under the incarnation that has the vote */
     uint64_t match; /* coordinator only: acknowledged up to here */
     bool lagging;   /* coordinator only: being fed entries or a snapshot */
+    bool ahead;     /* its log is better than ours (A16: force there) */
 };
 
 struct journal_status {
@@ -415,6 +428,8 @@ struct journal_status {
     struct journal_peer_status peers[JOURNAL_NODES_MAX];
     uint64_t dropped_garbage, dropped_foreign, dropped_old,
         dropped_newer; /* messages: unreadable, of another cluster, old term, newer format */
+    bool missing; /* voters are missing for a majority: those of peers that have votes and do not count */
+    unsigned counted_votes;
     /* Why there is no open term ("2 of 3 votes needed, have 1: nodes 2, 3 missing"), else empty. */
     char why[JOURNAL_TEXT_MAX];
     /* The alarm that stopped us, else empty. */

@@ -117,6 +117,9 @@ static void forget(struct journal *j)
     memset(&j->members, 0, sizeof j->members);
     memset(&j->promise, 0, sizeof j->promise);
     memset(&j->held, 0, sizeof j->held);
+    buf_fini(&j->force.payload);
+    memset(&j->force, 0, sizeof j->force);
+    j->line = j->above = 0;
     j->store.seq = seq;
     j->store.failures = failures;
     j->cluster = (struct journal_uuid){0, 0};
@@ -152,6 +155,7 @@ static bool take_stored(struct journal *j, const struct journal_load *s)
     j->store.promise = s->promise;
     j->store.mark = s->mark;
     jvoters_refresh(j);
+    jforce_committed(j);
     return true;
 }
 

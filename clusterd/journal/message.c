@@ -3,7 +3,7 @@
  * into a struct jmsg whose every field is within its range; whatever is not exactly one message is refused.
  *
  * Head of every message: type u8, format u8, from u32, to u32, cluster 2 × u64, incarnation u64, session u64,
- * term u64, held 2 × u64. Then what belongs to the type.
+ * term u64, line u64, held 2 × u64. Then what belongs to the type.
  */
 #include "journal/internal.h"
 
@@ -46,9 +46,11 @@ static void get_head(struct rd *r, struct jmsg *m)
     m->incarnation = rd_u64(r);
     m->session = rd_u64(r);
     m->term = rd_u64(r);
+    m->line = rd_u64(r);
     m->held_term = rd_u64(r);
     m->held_index = rd_u64(r);
-    if (m->from == 0 || m->incarnation == 0 || m->session == 0 || m->term >= JOURNAL_TERM_MAX) {
+    if (m->from == 0 || m->incarnation == 0 || m->session == 0 || m->term >= JOURNAL_TERM_MAX ||
+        m->line >= JOURNAL_TERM_MAX) {
         r->bad = true;
     }
 }
@@ -284,6 +286,7 @@ void jmsg_write(struct buf *b, const struct jmsg *m)
     buf_u64(b, m->incarnation);
     buf_u64(b, m->session);
     buf_u64(b, m->term);
+    buf_u64(b, m->line);
     buf_u64(b, m->held_term);
     buf_u64(b, m->held_index);
     switch (m->type) {

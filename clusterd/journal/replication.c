@@ -36,6 +36,7 @@ bool jrepl_live(const struct journal *j, const struct jprogress *p)
 
 void jrepl_members_changed(struct journal *j)
 {
+    const struct journal_members *members = jforce_voters(j);
     struct jprogress *next = calloc(JOURNAL_NODES_MAX, sizeof *next);
     size_t n = 0;
 
@@ -43,8 +44,8 @@ void jrepl_members_changed(struct journal *j)
         j->oom = true;
         return;
     }
-    for (size_t i = 0; i < j->members.n; i++) {
-        const struct journal_member *m = &j->members.v[i];
+    for (size_t i = 0; i < members->n; i++) {
+        const struct journal_member *m = &members->v[i];
         const struct jprogress *old = jrepl_progress(j, m->node, m->incarnation);
 
         if (m->node == j->config.node) {
@@ -120,6 +121,7 @@ void jrepl_lead(struct journal *j)
     j->waiting_bytes = jlog_bytes(&j->log, j->commit, jlog_last(&j->log));
     if (!j->oom) {
         (void)jrepl_append(j, JOURNAL_OPEN, payload.data, payload.len);
+        jforce_lead(j);
     }
     buf_fini(&payload);
 }
@@ -475,6 +477,9 @@ static int connect(struct journal *j, const struct jmsg *m)
     if (hash_eq(own, chain) || MUTANT(chain_not_compared)) {
         return (int)skip;
     }
+    if (prev <= j->commit && jforce_lost(j, m, prev)) {
+        return -2;
+    }
     if (prev <= j->commit) {
         journal_stop(j, "the coordinator, node %u, has another entry %llu than the committed one (A7)",
                      (unsigned)m->from, (unsigned long long)prev);
@@ -495,6 +500,9 @@ static void take_entries(struct journal *j, const struct jmsg *m, unsigned skip)
             continue;
         }
         if (own != NULL) {
+            if (e->index <= j->commit && jforce_lost(j, m, e->index)) {
+                return;
+            }
             if (e->index <= j->commit) {
                 journal_stop(j,
                              "the coordinator, node %u, has another entry %llu than the committed one (A7)",

@@ -62,6 +62,7 @@ static void install_base(struct journal *j, struct journal_uuid cluster, const s
 static bool first_members(const struct journal *j, bool without_vote, struct journal_members *m)
 {
     m->n = 0;
+    m->forced = 0;
     for (size_t i = 0; i < j->config.n_configured; i++) {
         uint32_t node = j->config.configured[i];
         const struct jpeer *p = journal_peer_find(j, node);
@@ -301,6 +302,9 @@ static bool have_it(struct journal *j, const struct jmsg *m)
             j->matched = s->index > j->matched ? s->index : j->matched;
             j->commit_heard = s->index > j->commit_heard ? s->index : j->commit_heard;
             j->ack_due = true;
+            return true;
+        }
+        if (s->index <= j->commit && jforce_lost(j, m, s->index)) {
             return true;
         }
         if (s->index <= j->commit || s->index <= j->matched) {

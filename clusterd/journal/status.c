@@ -63,6 +63,7 @@ static void peer_status(const struct journal *j, const struct journal_member *m,
     s->present = journal_in_view(j, m->node);
     s->counted = s->present && p != NULL && p->hello_ms > 0 && !p->empty &&
                  p->incarnation == m->incarnation && j->now_ms - p->hello_ms <= j->config.election_ms;
+    s->ahead = p != NULL && p->hello_ms > 0 && jelect_compare(j, p) > 0;
     for (size_t i = 0; j->role == JOURNAL_LEADER && i < j->n_progress; i++) {
         const struct jprogress *g = &j->progress[i];
 
@@ -152,15 +153,17 @@ static void status_why(const struct journal *j, struct journal_status *s)
     } else if (j->role == JOURNAL_EMPTY) {
         missing_configured(s, s->why, sizeof s->why);
         return;
+    } else if (votes < s->quorum && (j->role == JOURNAL_SEARCH || j->role == JOURNAL_CANDIDATE)) {
+        s->missing = true;
+        s->counted_votes = votes;
+        missing_nodes(s, votes, s->why, sizeof s->why);
+        return;
     } else if (!j->quorate) {
         why = "corosync has no quorum";
     } else if (!s->voter && j->role == JOURNAL_SEARCH) {
         why = "this node has no vote, and no coordinator is there";
     } else if (j->role == JOURNAL_LEADER || j->role == JOURNAL_FOLLOWER) {
         why = "the coordinator's first entry is not committed yet";
-    } else if (votes < s->quorum) {
-        missing_nodes(s, votes, s->why, sizeof s->why);
-        return;
     }
     (void)snprintf(s->why, sizeof s->why, "%s", why);
 }

@@ -50,6 +50,9 @@ bool jvoters_may_stand(const struct journal *j)
     const struct journal_member *m;
     struct journal_members before;
 
+    if (jforce_superseded(j)) {
+        return false;
+    }
     if (jvoters_self(j)) {
         return true;
     }
@@ -70,6 +73,9 @@ void jvoters_encode(struct buf *b, const struct journal_members *m)
         buf_u64(b, m->v[i].incarnation);
         buf_u8(b, m->v[i].votes);
         buf_u8(b, m->v[i].kind);
+    }
+    if (m->forced != 0) {
+        buf_u64(b, m->forced);
     }
 }
 
@@ -99,7 +105,8 @@ bool journal_members_decode(struct journal_members *m, const void *data, size_t 
         }
         before = v->node;
     }
-    return rd_done(&r) && jvoters_votes(m) > 0;
+    m->forced = rd_left(&r) > 0 ? rd_u64(&r) : 0;
+    return rd_done(&r) && jvoters_votes(m) > 0 && m->forced < JOURNAL_TERM_MAX;
 }
 
 uint64_t jvoters_at(const struct journal *j, uint64_t index, struct journal_members *m)

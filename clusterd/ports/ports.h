@@ -118,6 +118,8 @@ struct member_port {
     void *ctx; /* NULL: there is nothing to be kept in step */
     /* These are the members now. lead: this node is the coordinator, which tells corosync first. */
     void (*members)(void *ctx, const struct member_node *node, unsigned nodes, bool lead);
+    /* A16: after a forced quorum corosync is to expect so many votes, no longer those of its node list. */
+    void (*expect)(void *ctx, unsigned votes);
 };
 
 struct ports {

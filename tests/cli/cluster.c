@@ -72,6 +72,7 @@ static struct command_ctx ctx;
 static unsigned slow_ms = 50;
 static char fail_action[32], fail_reason[256];
 static bool garbage, ready, fresh;
+static unsigned expected = HOSTS; /* votes, by corosync's word */
 
 static void rearm(struct host *h);
 
@@ -127,7 +128,7 @@ static gboolean tell_views(gpointer unused)
             }
         }
         if (hosts[i].sh != NULL && !hosts[i].off) {
-            shell_view(hosts[i].sh, set, set, n > HOSTS / 2, view);
+            shell_view(hosts[i].sh, set, set, n > expected / 2, view);
             rearm(&hosts[i]);
         }
     }
@@ -328,6 +329,21 @@ static void answer(void *self, uint64_t request, int rc, const struct err *err, 
     }
 }
 
+static void no_list(void *self, const struct member_node *node, unsigned nodes, bool lead)
+{
+    (void)self;
+    (void)node;
+    (void)nodes;
+    (void)lead;
+}
+
+static void expect(void *self, unsigned votes)
+{
+    (void)self;
+    expected = votes;
+    (void)g_idle_add(tell_views, NULL);
+}
+
 static void write_log(void *self, enum log_level level, const char *text)
 {
     const struct host *h = self;
@@ -416,7 +432,8 @@ static bool host_start(struct host *h, uint32_t id)
                        .store = h->port,
                        .run = {h, run_agent, cancel_agent, no_orphans},
                        .clock = {h, now_ms, wall_ms, random_u64},
-                       .client = {h, answer, write_log}};
+                       .client = {h, answer, write_log},
+                       .member = {h, no_list, expect}};
     if (h->port.load(h->port.ctx, &load, &err) == 0) {
         h->sh = shell_new(&c, &p, &load, &err);
     }

@@ -227,3 +227,11 @@ int shell_create(struct shell *sh, struct err *err)
     (void)sh;
     return err_set(err, RC_REFUSED, "this node belongs to a cluster already");
 }
+
+int shell_force(struct shell *sh, node_set down, const char *by, struct err *err)
+{
+    (void)sh;
+    (void)down;
+    (void)by;
+    return err_set(err, RC_REFUSED, "there is a coordinator: nothing has to be forced");
+}

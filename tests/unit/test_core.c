@@ -449,7 +449,7 @@ static void the_digest_covers_every_field(void **unused)
     FILL(n->name), FILL(n->boot), FILL(n->error), FILL(n->address);
     FLIP(s, n, struct node, FIELD(struct node, id), END(struct node, name), GAP(struct node, mode, session),
          END(struct node, boot), END(struct node, error), GAP(struct node, error, op),
-         END(struct node, address));
+         END(struct node, address), TAIL(struct node, address));
     FILL(vm->name), FILL(vm->uuid), FILL(vm->saved.path), FILL(vm->error);
     FLIP(s, vm, struct vm, END(struct vm, name), END(struct vm, uuid), FIELD(struct vm, xml),
          GAP(struct vm, cpus, disks), FIELD(struct vm, disks), FIELD(struct vm, networks),
@@ -478,8 +478,9 @@ static void the_digest_covers_every_field(void **unused)
          GAP(struct job, orphan, subject), END(struct job, subject), TAIL(struct job, subject));
     FILL(s->cluster), FILL(s->disarm.by);
     FLIP(s, s, struct state, END(struct state, cluster), GAP(struct state, level, term),
-         GAP(struct state, startup, disarm), GAP(struct state, opt, node), GAP(struct state, disarm.ms, disarm.since_ms),
-         END(struct state, disarm.by), FIELD(struct state, node), offsetof(struct state, vm),
+         GAP(struct state, startup, disarm), GAP(struct state, opt, node),
+         GAP(struct state, disarm.ms, disarm.since_ms), END(struct state, disarm.by),
+         FIELD(struct state, node), offsetof(struct state, vm),
          sizeof(struct state) - offsetof(struct state, vm));
     r->possible = 3;
     FLIP(s, r, struct rule, FIELD(struct rule, vm), FIELD(struct rule, vms), GAP(struct rule, kind, vm),
