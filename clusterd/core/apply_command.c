@@ -43,10 +43,26 @@ static int vm_not_busy(struct apply *a, const struct vm *vm)
     return 0;
 }
 
+/* A13: an older node does not count what waits for its turn, and must come to the same answer. */
+static void used_at_level_1(const struct state *s, struct usage *u)
+{
+    *u = s->used;
+    for (unsigned i = 0; i < s->vms; i++) {
+        const struct vm *vm = s->vm[i];
+        const struct op *o = state_op(s, vm->op);
+
+        if (o != NULL && o->state == OPS_QUEUED && o->to != 0 &&
+            (vm->spoken & ~vm_claim_set(vm) & NODE_BIT(o->to)) != 0) {
+            u->mib[o->to] -= vm->spoken_mib;
+        }
+    }
+}
+
 /* May this VM be put on that node? Says why not. */
 static int check_target(struct apply *a, const struct vm *vm, uint32_t id)
 {
     const struct node *n = the_node(a, id);
+    struct usage u = a->s->used;
     enum place_bar bar;
     char why[TEXT_SIZE];
 
@@ -61,7 +77,10 @@ static int check_target(struct apply *a, const struct vm *vm, uint32_t id)
         advise(a, "clusterctl node resume %s makes it take VMs again", n->name);
         return RC_REFUSED;
     }
-    bar = place_barred(a->s, &a->s->used, vm, id, why);
+    if (a->s->level < 2) {
+        used_at_level_1(a->s, &u);
+    }
+    bar = place_barred(a->s, &u, vm, id, why);
     if (bar != BAR_NONE) {
         (void)reject(a, RC_REFUSED, "VM '%s' cannot be on node '%s': %s", vm->name, n->name, why);
         advise(a, "%s",

@@ -712,6 +712,7 @@ static void look_at(struct decide *d, struct vm *vm)
         (vm->unit != 0 ? vm->plan == 0 : vm->queued != 0)) {
         vm->stuck = d->s->room;
     }
+    vm->planned = vm->plan != 0;
 }
 
 static void look_at_nodes(struct decide *d)

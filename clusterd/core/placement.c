@@ -450,8 +450,8 @@ static node_set in_its_way(const struct unit *u)
 
 static bool has_room(const struct decide *d, const struct unit *u, uint32_t node)
 {
-    return d->used.mib[node] + u->mib <= d->total.mib[node] &&
-           (uint64_t)d->used.cpus[node] + u->cpus <= d->total.cpus[node];
+    return MUTANT(room_ignored) || (d->used.mib[node] + u->mib <= d->total.mib[node] &&
+                                    (uint64_t)d->used.cpus[node] + u->cpus <= d->total.cpus[node]);
 }
 
 static bool unit_fits(struct decide *d, const struct unit *u, uint32_t node)

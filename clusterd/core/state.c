@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mutant.h"
 #include "core/state_edit.h"
 
 static const char *const mode_keys[] = {"active", "draining", "drained"};
@@ -695,14 +696,14 @@ uint64_t node_memory_used_mib(const struct state *s, uint32_t node)
 
 /*
  * Where it is, and where it is bound: a quick migration's target is spoken for while the source still saves.
- * What waits for its turn has its place too, since feature level 2: a whole set is placed before it is moved.
+ * What waits for its turn has its place too: a whole set is placed before it is moved.
  */
-static node_set spoken_for(const struct state *s, const struct vm *vm, const struct op *o)
+static node_set spoken_for(const struct vm *vm, const struct op *o)
 {
     node_set set = vm_claim_set(vm);
 
     if (o != NULL && o->to != 0 && (o->kind == OP_LIVE || o->kind == OP_QUICK || o->kind == OP_START) &&
-        (o->state == OPS_RUNNING || (o->state == OPS_QUEUED && s->level >= 2))) {
+        o->state < OPS_DONE) {
         set |= NODE_BIT(o->to);
     }
     return set;
@@ -724,12 +725,14 @@ void state_account_vm(struct state *s, struct vm *vm)
     node_set before = vm->spoken;
 
     spend(s, vm, true);
-    vm->spoken = spoken_for(s, vm, o);
+    vm->spoken = spoken_for(vm, o);
     vm->spoken_mib = vm->memory_mib + s->opt.vm_overhead_mib;
     vm->spoken_cpus = vm->cpus;
     spend(s, vm, false);
     vm->queued = o != NULL && o->kind == OP_START && o->state == OPS_QUEUED && vm->claims == 0 ? o->to : 0;
     vm->stuck = 0;
+    s->room += vm->planned; /* its place is taken now, or free again */
+    vm->planned = false;
     /* Where it leaves there is room; where it comes, those that rules keep together with it may follow. */
     s->room += (before & ~vm->spoken) != 0 || (before != vm->spoken && vm->rules > 0);
 }
@@ -792,7 +795,7 @@ static void account_derived(struct state *s, struct vm *vm)
 {
     state_account_vm(s, vm);
     list_on(s, vm);
-    state_look_at(s, vm, true);
+    state_look_at(s, vm, !MUTANT(look_missed));
     if (!enlist(&s->waiting, &s->waitings, vm, &vm->waits, vm->wait)) {
         s->waiting_all = true;
     }

@@ -125,6 +125,7 @@ struct vm {
     uint32_t spoken_cpus;
     uint64_t touched; /* the last entry that put it among s->touched */
     uint32_t queued;  /* node where its queued start has its place; 0: it has none */
+    bool planned;     /* the last round kept a place for it, which nothing else has recorded yet */
     uint64_t stuck;   /* nothing could be done for it when s->room was this */
     bool looked_at;   /* in s->look */
     bool waits;       /* in s->waiting */

@@ -29,6 +29,8 @@
 
 /* How often what happened: printed, so that one sees what a run of seeds has covered. */
 #define COUNTS(X)                                                                                            \
+    X(placed)                                                                                                \
+    X(placed_by_rule)                                                                                        \
     X(items)                                                                                                 \
     X(events)                                                                                                \
     X(applied)                                                                                               \
@@ -413,6 +415,8 @@ struct sim {
     bool flipped;      /* A14: a field of one node's state was changed behind its back */
     bool mixed_builds; /* A13: some hosts begin with an older one */
     bool early_faults, migration_apart, store_lost, lying_bmcs;
+    uint64_t host_memory_mib; /* of each node; sometimes less than all VMs need */
+    uint64_t rules_since;     /* entries up to here may be of a level that knows no rules */
     uint32_t snapshot_entries;
 
     /* What was drawn and happened, in order: (stream, number); a run can be repeated without some of it. */
@@ -569,6 +573,13 @@ bool check_same_state(char *why, size_t size);
 bool check_converged(char *why, size_t size);
 /* Prints what the coordinators think of it. */
 void check_explain(void);
+
+/* sim_place.c */
+void place_wish(struct event *e, const struct state *st);
+/* Nothing was put where a rule or the memory forbids, by entries after this one. */
+void place_check(struct host *h, uint64_t before);
+/* No node may take the VM, and those that go with it. */
+bool place_excused(const struct state *st, struct vm *vm);
 
 /* sim_range.c */
 void print_options(void); /* as the command line takes them */

@@ -159,11 +159,14 @@ static void check_paused(const struct state *st)
 
 static void check_claims(struct host *h)
 {
+    uint64_t before = sim.newest_index;
+
     if (h->sh->st->index <= sim.newest_index) {
         return;
     }
     sim.newest_index = h->sh->st->index;
     effect_state(h->sh->st);
+    place_check(h, before);
     check_level(h->sh->st);
     check_paused(h->sh->st);
     for (int i = 0; i < sim.vms; i++) {
@@ -358,7 +361,7 @@ static bool nothing_left(const struct state *st, char *why, size_t size)
 /* L1, and what is known is true. */
 static bool vm_settled(const struct state *st, int i, char *why, size_t size)
 {
-    const struct vm *vm = state_vm(st, sim.vm[i].name);
+    struct vm *vm = state_vm(st, sim.vm[i].name);
     unsigned runs = 0;
 
     if (vm == NULL) {
@@ -386,7 +389,8 @@ static bool vm_settled(const struct state *st, int i, char *why, size_t size)
         (vm->wanted == WANT_RUNNING && vm->set.priority == PRIO_NONE)) {
         return true;
     }
-    if ((vm->wanted == WANT_RUNNING) != (runs == 1)) {
+    if ((vm->wanted == WANT_RUNNING) != (runs == 1) &&
+        (vm->wanted != WANT_RUNNING || !place_excused(st, vm))) {
         snprintf(why, size, "L1: %s is wanted %s, and %s: %s", vm->name, vm_wanted_key(vm->wanted),
                  runs ? "runs" : "does not run", vm->error);
         return false;

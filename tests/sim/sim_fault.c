@@ -361,6 +361,7 @@ static void draw_character(void)
     for (int v = 0; v < sim.volumes; v++) {
         sim.volume_locks[v] = chance(400);
     }
+    sim.host_memory_mib = chance(250) ? between(4096, 16384) : 65536;
     sim.n = options.nodes > 0 ? options.nodes : sim.n;
     sim.vms = options.vms > 0 ? options.vms : sim.vms;
     sim.chaos_us = options.chaos_ms > 0 ? options.chaos_ms * MS : sim.chaos_us;

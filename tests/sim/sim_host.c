@@ -73,7 +73,7 @@ static void port_log(void *ctx, enum log_level level, const char *text)
 void daemon_start(struct host *h)
 {
     struct shell_config c = {.self = (uint32_t)h->id + 1,
-                             .memory_mib = 65536,
+                             .memory_mib = sim.host_memory_mib,
                              .cpus = 16,
                              .configureds = (unsigned)sim.n,
                              .hypervisor = "sim:///",

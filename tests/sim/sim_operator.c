@@ -286,7 +286,9 @@ static void wish(struct host *h)
     struct event e;
 
     event_init(&e, EV_NONE);
-    if (chance(800)) {
+    if (chance(60)) {
+        place_wish(&e, shell_state(h->sh));
+    } else if (chance(800)) {
         op_vm(&e, shell_state(h->sh));
     } else {
         op_node(&e, shell_state(h->sh));
