@@ -40,7 +40,7 @@ int db_run(sqlite3_stmt *stmt)
 
 bool db_is_fsync(int code)
 {
-    return code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
+    return (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) && !MUTANT(failed_fsync_is_a_write);
 }
 
 /* The file's content cannot be had: damaged, or on a bad part of the disk. SQLITE_ERROR as well: our
@@ -348,7 +348,7 @@ static int make_aside_dir(const char *dir, char where[PATH_MAX], struct err *err
             return err_set(err, RC_IO, "the path of '%s' is too long", base);
         }
         if (mkdir(where, 0700) == 0) {
-            return db_sync_dir(base, err);
+            return 0;
         }
         if (errno != EEXIST) {
             break;
@@ -377,12 +377,14 @@ static int write_reason(const char *where, const char *why, struct err *err)
 int db_set_aside(const char *dir, const char *const *name, size_t names, const char *why,
                  char where[PATH_MAX], struct err *err)
 {
+    char base[PATH_MAX];
     int rc = make_aside_dir(dir, where, err);
 
     if (rc) {
         return rc;
     }
-    /* Without the reason (a full disk) the files still move: it is in the log as well. */
+    /* First all is moved, then made to last: on a disk whose fsyncs fail, the next start must not find it
+     * here (A4). Without the reason (a full disk) the files still move: it is in the log as well. */
     (void)write_reason(where, why, NULL);
     for (size_t i = 0; i < names; i++) {
         char from[PATH_MAX], to[PATH_MAX];
@@ -393,6 +395,8 @@ int db_set_aside(const char *dir, const char *const *name, size_t names, const c
             return err_set(err, RC_IO, "cannot move '%s' to '%s': %s", from, to, strerror(errno));
         }
     }
+    (void)snprintf(base, sizeof base, "%.4000s/aside", dir);
     rc = db_sync_dir(where, err);
+    rc = rc ? rc : db_sync_dir(base, err);
     return rc ? rc : db_sync_dir(dir, err);
 }

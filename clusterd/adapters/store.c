@@ -3,6 +3,7 @@
 #include "adapters/history.h"
 #include "adapters/mark.h"
 #include "adapters/rows.h"
+#include "common/mutant.h"
 #include "common/rc.h"
 
 #include <errno.h>
@@ -133,9 +134,10 @@ static int check_records(struct store *st, int found, struct err *err)
     if (code != SQLITE_ROW) {
         return db_fail(&st->rows.db, code, "reading", err);
     }
-    return n == found ? 0
-                      : err_set(err, RC_CORRUPT, "'%s' is damaged: %d records, of which %d can be found",
-                                st->rows.db.path, n, found);
+    return n == found || MUTANT(damaged_name_is_absent)
+               ? 0
+               : err_set(err, RC_CORRUPT, "'%s' is damaged: %d records, of which %d can be found",
+                         st->rows.db.path, n, found);
 }
 
 static int append_entry(struct store *st, sqlite3_stmt *s, struct journal_load *out, size_t *cap,
@@ -502,7 +504,7 @@ static int finish(struct store *st, const struct change *c, int code, bool *fsyn
     st->digest = c->digest;
     /* Only a failed fsync matters here: what was committed is durable in the write-ahead log. */
     code = db_checkpoint(&st->rows.db);
-    if (db_is_fsync(code)) {
+    if (db_is_fsync(code) && !MUTANT(failed_checkpoint_ignored)) {
         *fsync_failed = true;
         return db_fail(&st->rows.db, code, "moving the log of", err);
     }
@@ -626,7 +628,7 @@ static int store_snapshot_read(void *ctx, uint64_t index, uint64_t offset, void 
         if (offset > size || len > size - offset) {
             code = SQLITE_RANGE;
         } else {
-            code = offset == 0 ? check_blob(st) : SQLITE_OK;
+            code = offset == 0 && !MUTANT(bad_snapshot_handed_on) ? check_blob(st) : SQLITE_OK;
         }
         if (code == SQLITE_OK) {
             code = sqlite3_blob_read(b, out, (int)len, (int)offset);

@@ -168,6 +168,23 @@ static void flip(const struct model *m, struct saved_files *k, int file, size_t 
     k->data[file][bit / 8] ^= (uint8_t)(1u << bit % 8);
 }
 
+/* A record by another name is no record. */
+static void flip_names(const struct model *m, struct saved_files *k)
+{
+    static const char *const names[] = {"meta", "snapshot"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const uint8_t *at = memmem(k->data[0], k->len[0], names[i], strlen(names[i]));
+
+        assert_non_null(at);
+        for (; at != NULL;
+             at = memmem(at, k->len[0] - (size_t)(at - k->data[0]), names[i], strlen(names[i]))) {
+            flip(m, k, 0, (size_t)(at - k->data[0]) * 8);
+            at++;
+        }
+    }
+}
+
 /* The headers whole: the first of the file, of its first pages, of the log and its first frame. */
 static void flipped_bits_are_noticed(void **state)
 {
@@ -187,6 +204,9 @@ static void flipped_bits_are_noticed(void **state)
         }
         for (size_t bit = 0; bit < bits; bit += flip_step(bits)) {
             flip(m, &k, file, bit);
+        }
+        if (file == 0) {
+            flip_names(m, &k);
         }
         drop_files(&k);
         model_fini(m);
