@@ -771,6 +771,7 @@ static int cmd_op_cancel(struct apply *a)
 {
     struct op *o = state_op(a->s, a->e->id);
     struct vm *vm;
+    struct volume *v;
     struct node *n;
 
     if (o == NULL) {
@@ -780,12 +781,16 @@ static int cmd_op_cancel(struct apply *a)
         return reject(a, RC_REFUSED, "operation %llu has ended", (unsigned long long)o->id);
     }
     vm = state_vm(a->s, o->subject);
+    v = o->kind == OP_VOLUME_REMOVE ? state_volume(a->s, o->subject) : NULL;
     if (o->kind == OP_NODE_ADD || o->kind == OP_NODE_REMOVE) {
         return reject(a, RC_REFUSED, "operation %llu changes the members, which ends by itself",
                       (unsigned long long)o->id);
     }
     a->out->op = o->id;
     o->cancel = true;
+    if (v != NULL) {
+        v->removing = false; /* it is mounted again where it was taken away */
+    }
     if (o->kind == OP_DRAIN) {
         n = state_node(a->s, o->node);
         if (n != NULL) {

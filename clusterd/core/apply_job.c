@@ -425,6 +425,8 @@ static void result_vm(struct apply *a, struct vm *vm, const struct job *j)
     } else if (failed) {
         vm->wait = j->kind == JOB_STOP; /* not in a busy loop */
         op_failed_try(vm, state_op(a->s, vm->op), j, text);
+    } else if (j->kind == JOB_RESET && state_op(a->s, j->op) != NULL) {
+        op_finish(a, state_op(a->s, j->op), OPS_DONE, NULL);
     } else if (a->e->obs == OBS_RUNNING && (j->kind == JOB_START || j->kind == JOB_RESUME)) {
         result_runs(vm);
     }
@@ -565,6 +567,9 @@ static void result_volume(struct apply *a, struct volume *v, const struct job *j
     v->busy &= ~bit;
     v->size_bytes = event_get_u64(a->e, "size_bytes", v->size_bytes);
     v->free_bytes = event_get_u64(a->e, "free_bytes", v->free_bytes);
+    if (a->e->num != 0 && j->kind == JOB_VOLUME_STOP && !v->removing) {
+        return; /* the removal was cancelled: it is mounted, as it should be */
+    }
     if (a->e->num != 0) {
         v->wait |= bit;
         text_format(v->error, sizeof v->error, "%s on node '%s': %s", job_kind_key(j->kind),

@@ -20,12 +20,13 @@ struct op *op_new(struct apply *a, enum op_kind kind, const char *subject)
     return o;
 }
 
-/* Who cancels a start or a stop wants the VM as it is now; else the cluster would begin it anew by itself. */
+/* Who cancels a start, a stop or a save wants the VM as it is now; else the cluster would begin it anew by
+ * itself. */
 static void want_as_it_is(struct vm *vm, enum op_kind kind)
 {
     if (kind == OP_START && vm->claims == 0) {
         vm->wanted = vm->saved.tag != 0 && !vm->saved.consumed ? WANT_SAVED : WANT_STOPPED;
-    } else if (kind == OP_STOP && vm->claims != 0) {
+    } else if ((kind == OP_STOP || kind == OP_SAVE) && vm->claims != 0) {
         vm->wanted = WANT_RUNNING;
     }
 }
@@ -62,6 +63,11 @@ void op_finish(struct apply *a, struct op *o, enum op_state st, const char *erro
     }
     if (st == OPS_CANCELLED) {
         parts_cancel(a, o->id);
+    }
+    for (unsigned i = 0; o->kind == OP_RESUME && i < a->s->vms; i++) {
+        if (a->s->vm[i]->home == o->node) {
+            a->s->vm[i]->home = 0; /* back, or it stays where it is */
+        }
     }
     if (o->kind == OP_FENCE && state_node(a->s, o->node) != NULL) {
         a->s->node[o->node].fence_wanted = false; /* not done, or done: a node that lives may come back */
@@ -138,11 +144,6 @@ int apply_op_end(struct apply *a)
         }
         if (vm->claims == 1) {
             vm->owner = vm->claim[0].node;
-        }
-    }
-    for (unsigned i = 0; o->kind == OP_RESUME && i < a->s->vms; i++) {
-        if (a->s->vm[i]->home == o->node) {
-            a->s->vm[i]->home = 0; /* back, or it stays where it is */
         }
     }
     op_finish(a, o, (enum op_state)a->e->num, a->e->text);

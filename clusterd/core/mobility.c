@@ -476,7 +476,7 @@ static void run_reset(struct decide *d, const struct vm *vm, const struct op *o)
     } else if (o->state == OPS_QUEUED) {
         (void)emit_job(d, vm, JOB_RESET, vm->claim[0].node, "an operator asked for it");
     } else {
-        decide_op_end(d, o, OPS_DONE, "it was reset");
+        end_failed(d, o, "its node was lost before it said whether it was reset");
     }
 }
 
