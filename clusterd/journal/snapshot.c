@@ -283,6 +283,7 @@ static bool gather(struct journal *j, const struct jmsg *m)
     journal_message_init(j, &out, JMSG_SNAPSHOT_ACK, m->from);
     out.cluster = m->cluster; /* an empty node has none of its own yet */
     out.term = m->term;
+    out.line = m->line > out.line ? m->line : out.line; /* A16: what it takes in is of that line */
     out.snapshot_ack.index = s->index;
     out.snapshot_ack.offset = j->incoming.data.len;
     journal_send(j, &out);

@@ -229,6 +229,30 @@ static void a16_a_majority_given_up_rules_no_more(void **unused)
     kit_end(&k);
 }
 
+/* An empty node that is taken in after a forced quorum answers each piece of the snapshot in the new line,
+ * else the coordinator would not hear it. */
+static void a16_a_snapshot_in_pieces_is_answered_in_its_line(void **unused)
+{
+    struct kit k, base;
+    struct jmsg m;
+
+    (void)unused;
+    kit_begin(&base, 1, 3);
+    kit_begin_empty(&k, 3, 3);
+    m = kit_from(&k, 1, JMSG_SNAPSHOT, 3, JOURNAL_FORCE_STEP);
+    m.line = JOURNAL_FORCE_STEP;
+    m.snapshot.incarnation = 103;
+    m.snapshot.meta = (struct journal_snapshot){.index = 9, .term = 3, .size = 8};
+    m.snapshot.meta.members = base.j->snapshot.members;
+    m.snapshot.data = (const uint8_t *)"half";
+    m.snapshot.len = 4;
+    kit_hear(&k, &m);
+    assert_true(kit_sent(&k, JMSG_SNAPSHOT_ACK, &m));
+    assert_true(m.line == JOURNAL_FORCE_STEP && m.snapshot_ack.offset == 4);
+    kit_end(&base);
+    kit_end(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +263,7 @@ int main(void)
         cmocka_unit_test(a16_who_was_given_up_comes_back_without_a_vote),
         cmocka_unit_test(a16_a_history_given_up_is_set_aside),
         cmocka_unit_test(a16_a_majority_given_up_rules_no_more),
+        cmocka_unit_test(a16_a_snapshot_in_pieces_is_answered_in_its_line),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
