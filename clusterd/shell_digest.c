@@ -105,6 +105,7 @@ static void differs(struct shell *sh, const struct digest_report *own, uint32_t 
             (unsigned long long)own->index);
         say(sh, text);
     } else if (mine >= majority(sh)) {
+        sh->digest.disputed = false;
         snprintf(
             text, sizeof text,
             "A14: the state of node %u after entry %llu is not that of the majority: it is to begin anew",
@@ -139,11 +140,12 @@ static void judge(struct shell *sh, uint64_t term, uint64_t index)
             differs(sh, own, node, other);
         }
     }
-    if (equal && votes_for(sh, own, &silent) >= majority(sh) && silent == 0) {
-        if (sh->digest.why[0] != '\0') {
-            shell_log(sh, LOG_L_NOTICE, "the states of the nodes are the same again");
-        }
-        sh->digest.disputed = false;
+    if (!equal || votes_for(sh, own, &silent) < majority(sh)) {
+        return;
+    }
+    sh->digest.disputed = false;
+    if (silent == 0 && sh->digest.why[0] != '\0') {
+        shell_log(sh, LOG_L_NOTICE, "the states of the nodes are the same again");
         sh->digest.why[0] = '\0';
     }
 }

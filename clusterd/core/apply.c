@@ -75,13 +75,30 @@ static int apply_open(struct apply *a)
     return 0;
 }
 
-/* A13: raised only, and never beyond what this build knows: its digest would be another one. */
+/*
+ * A13: raised only, and never beyond what this build knows: its digest would be another one. What the new
+ * level adds begins at its defaults on every node alike: one that was given the state as a snapshot of the
+ * old level has nothing else (S5).
+ */
 static int apply_level(struct apply *a)
 {
+    struct buf b = BUF_INIT;
+    struct state *as_written, old;
+
     if (a->e->num <= a->s->level || a->e->num > FEATURE_LEVEL) {
         return reject(a, RC_REFUSED, "the feature level is %u, and this clusterd knows %u", a->s->level,
                       FEATURE_LEVEL);
     }
+    state_encode(a->s, &b);
+    as_written = b.failed ? NULL : state_decode(b.data, b.len, NULL);
+    buf_fini(&b);
+    if (as_written == NULL) {
+        return reject(a, RC_NO_MEMORY, "out of memory");
+    }
+    old = *a->s;
+    *a->s = *as_written;
+    *as_written = old;
+    state_free(as_written);
     a->s->level = (unsigned)a->e->num;
     return 0;
 }

@@ -487,6 +487,71 @@ static void the_digest_covers_every_field(void **unused)
          GAP(struct rule, vms, possible));
     state_free(s);
 }
+/* A13: what announces less than the cluster has is no member of it. N4: no pause over a lost node. */
+static void what_is_refused_by_level_and_pause(void **unused)
+{
+    struct state *s = cluster();
+    struct node *n = state_node(s, 2);
+    struct applied out;
+    struct event e;
+
+    (void)unused;
+    s->level = FEATURE_LEVEL;
+    event_init(&e, EV_NODE_UP);
+    e.origin = e.node = 2;
+    e.session = 4711;
+    event_put(&e, "name", n->name);
+    event_put(&e, "boot", n->boot);
+    event_putf(&e, "feature_level", "%d", FEATURE_LEVEL - 1);
+    core_apply(s, &e, s->term, 1000, &out);
+    assert_int_equal(out.rc, RC_REFUSED);
+    assert_int_not_equal(n->session, 4711);
+    event_fini(&e);
+
+    n->state = NODE_UNCLEAN;
+    event_init(&e, EV_CMD_DISARM);
+    e.origin = 1;
+    e.session = state_node(s, 1)->session;
+    e.seq = state_node(s, 1)->seq + 1;
+    core_apply(s, &e, s->term, 1001, &out);
+    assert_int_equal(out.rc, RC_REFUSED);
+    assert_int_equal(s->disarm.index, 0);
+    n->state = NODE_ONLINE;
+    e.seq++;
+    core_apply(s, &e, s->term, 1002, &out);
+    assert_int_equal(out.rc, 0);
+    assert_int_equal(s->disarm.index, 1002);
+    state_free(s);
+}
+
+/* A13, S5: when the level rises, who has applied all entries and who was given a snapshot are the same. */
+static void a_new_level_begins_alike_everywhere(void **unused)
+{
+    struct state *s = cluster(), *given;
+    struct applied out;
+    struct buf b = BUF_INIT;
+    struct event e;
+
+    (void)unused;
+    s->level = 1;
+    s->disarm.index = 5; /* nothing of level 1 says so */
+    state_encode(s, &b);
+    given = state_decode(b.data, b.len, NULL);
+    buf_fini(&b);
+    assert_non_null(given);
+    event_init(&e, EV_LEVEL);
+    e.num = 2;
+    core_apply(s, &e, s->term, 1000, &out);
+    assert_int_equal(out.rc, 0);
+    core_apply(given, &e, s->term, 1000, &out);
+    assert_int_equal(s->level, 2);
+    assert_true(hash_eq(state_digest(s), state_digest(given)));
+    core_apply(s, &e, s->term, 1001, &out);
+    assert_int_equal(out.rc, RC_REFUSED);
+    state_free(given);
+    state_free(s);
+}
+
 static void snapshots_survive_and_garbage_is_refused(void **unused)
 {
     struct state *s = cluster(), *back;
@@ -542,6 +607,8 @@ int main(void)
         cmocka_unit_test(events_survive_their_encoding),
         cmocka_unit_test(bounds_of_events_are_kept),
         cmocka_unit_test(the_digest_covers_every_field),
+        cmocka_unit_test(what_is_refused_by_level_and_pause),
+        cmocka_unit_test(a_new_level_begins_alike_everywhere),
         cmocka_unit_test(snapshots_survive_and_garbage_is_refused),
         cmocka_unit_test(options_say_what_they_take),
     };

@@ -152,7 +152,7 @@ static void what_is_cut_short_or_too_long_or_of_another_format_is_dropped(void *
 }
 
 /* A13: refused and said, once; not taken for garbage. */
-static void a13_what_a_newer_version_wrote_is_no_garbage(void **unused)
+static void what_a_newer_version_wrote_is_no_garbage(void **unused)
 {
     struct journal_event ev = {.type = JOURNAL_EV_MESSAGE};
     struct journal_status status;
@@ -255,7 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_type_survives_the_round_trip),
         cmocka_unit_test(what_is_cut_short_or_too_long_or_of_another_format_is_dropped),
-        cmocka_unit_test(a13_what_a_newer_version_wrote_is_no_garbage),
+        cmocka_unit_test(what_a_newer_version_wrote_is_no_garbage),
         cmocka_unit_test(fields_out_of_range_are_garbage),
         cmocka_unit_test(the_shells_messages_are_not_ours),
         cmocka_unit_test(a_message_never_exceeds_its_bound),
