@@ -226,7 +226,7 @@ static void handle(const struct item *it)
     case ITEM_COROSYNC:      host_corosync(h, true); break;
     case ITEM_FAULT:         drive_fault(); break;
     case ITEM_OPERATOR:      drive_operator(); break;
-    case ITEM_UPGRADE:       host_upgrade(h); break;
+    case ITEM_BUILD:         host_build(h, (unsigned)it->a); break;
     case ITEM_HEAL:          drive_heal(it->a); break;
     case ITEM_STORM:         drive_storm(it->a, it->b); break;
     case ITEM_LOOK:          look(); break;

@@ -49,6 +49,7 @@
     X(migrations)                                                                                            \
     X(fences)                                                                                                \
     X(self_stops)                                                                                            \
+    X(disputes_ended)                                                                                        \
     X(snapshots)                                                                                             \
     X(installs)                                                                                              \
     X(converged_ms)
@@ -105,6 +106,8 @@
     X(s1_by_lie)                                                                                             \
     X(commands_timed_out)                                                                                    \
     X(leaves)                                                                                                \
+    X(downgrades)                                                                                            \
+    X(outdated)                                                                                              \
     X(upgrades)                                                                                              \
     X(levels_refused)                                                                                        \
     X(confirmed_down)                                                                                        \
@@ -149,10 +152,10 @@ enum item_type {
     ITEM_COROSYNC,
     ITEM_FAULT,
     ITEM_OPERATOR,
-    ITEM_UPGRADE, /* a host's older build is replaced, its daemon begins anew (A13) */
-    ITEM_HEAL,    /* a partition ends; a: its number */
-    ITEM_STORM,   /* its next blow; a: its number as a partition, b: blows left */
-    ITEM_LOOK,    /* checks that need time */
+    ITEM_BUILD, /* another build is installed; a: the feature level that it knows (A13) */
+    ITEM_HEAL,  /* a partition ends; a: its number */
+    ITEM_STORM, /* its next blow; a: its number as a partition, b: blows left */
+    ITEM_LOOK,  /* checks that need time */
 };
 
 struct item {
@@ -241,9 +244,9 @@ struct host {
     bool cord;                            /* its BMC does not answer */
     uint64_t off_at;                      /* the last time that its BMC switched it off */
     bool spared;                          /* it was said to be off, and is not: a lie that may break S1 */
-    unsigned level;                       /* the feature level that its build knows (A13) */
-    bool broken;                          /* stays off: the liveness phase does without it */
-    unsigned component;                   /* of the partition */
+    unsigned level, known; /* A13: the feature level of its build; the highest that it ever had */
+    bool broken;           /* stays off: the liveness phase does without it */
+    unsigned component;    /* of the partition */
     struct net net;
     struct disk disk;
     uint64_t disk_bad_until;     /* writes fail */
@@ -412,6 +415,7 @@ struct sim {
     uint64_t chaos_us; /* how long the faults last */
     uint64_t fault_mean_us, operator_mean_us;
     unsigned agent_fault_permille, guest_end_permille, crash_weight;
+    int flip;          /* the host where, when flipped */
     bool flipped;      /* A14: a field of one node's state was changed behind its back */
     bool mixed_builds; /* A13: some hosts begin with an older one */
     bool early_faults, migration_apart, store_lost, lying_bmcs;
@@ -485,7 +489,8 @@ void host_init(struct host *h, int id);
 void host_fini(struct host *h);
 void host_on(struct host *h);
 void host_crash(struct host *h);
-void host_upgrade(struct host *h);
+/* Another build is installed, its daemon begins anew with it (A13). */
+void host_build(struct host *h, unsigned level);
 void host_corosync(struct host *h, bool up);
 void daemon_start(struct host *h);
 void daemon_kill(struct host *h);

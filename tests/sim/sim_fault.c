@@ -214,15 +214,21 @@ static void corosync_dies(struct host *h)
     at(sim.now + between(100 * MS, 6 * SECOND), ITEM_COROSYNC, h->id, h->powers, 0);
 }
 
-/* A14: once, and only while a majority without it keeps its journals. */
+/*
+ * A14: once, and only while a majority without it keeps its journals. Two nodes cannot tell who is right:
+ * there an operator begins the wrong daemon anew, which helps as long as no snapshot was taken of the wrong
+ * state.
+ */
 static void state_flips(struct host *h)
 {
     struct state *st = h->sh != NULL && !h->inside ? h->sh->st : NULL;
 
-    if (sim.n < 3 || sim.store_lost || st == NULL || st->vms == 0 || st->node[h->id + 1].id == 0) {
+    if ((sim.n < 3 && (sim.snapshot_entries != 0 || sim.phase != PHASE_CHAOS)) || sim.store_lost ||
+        st == NULL || st->vms == 0 || st->node[h->id + 1].id == 0) {
         return;
     }
     sim.store_lost = sim.flipped = true;
+    sim.flip = h->id;
     sim.stats.state_flips++;
     trace("%s: a field of its state flips", h->name);
     switch (draw(3)) {
@@ -331,7 +337,7 @@ void drive_liveness(void)
         if (h->spared) { /* somebody goes and looks */
             host_crash(h);
         }
-        host_upgrade(h);
+        host_build(h, FEATURE_LEVEL);
     }
     for (int first = (int)draw((uint64_t)sim.n), i = 0; i < off; i++) {
         break_for_good(&sim.hosts[(first + i) % sim.n]);
@@ -367,6 +373,21 @@ static void draw_character(void)
     sim.chaos_us = options.chaos_ms > 0 ? options.chaos_ms * MS : sim.chaos_us;
 }
 
+/* A13: it begins with an older build, and gets the newer one in the course of the run; some then go back for
+ * a while. */
+static void draw_builds(struct host *h)
+{
+    uint64_t when = between(SECOND, 40 * SECOND);
+
+    h->level = h->known = FEATURE_LEVEL - 1;
+    at(when, ITEM_BUILD, h->id, FEATURE_LEVEL, 0);
+    if (chance(300)) {
+        when += between(SECOND, 15 * SECOND);
+        at(when, ITEM_BUILD, h->id, FEATURE_LEVEL - 1, 0);
+        at(when + between(SECOND, 8 * SECOND), ITEM_BUILD, h->id, FEATURE_LEVEL, 0);
+    }
+}
+
 void drive_init(void)
 {
     uint64_t rng = stream(STREAM_CHARACTER, 0);
@@ -377,8 +398,7 @@ void drive_init(void)
         rng = stream(STREAM_HOST, (uint64_t)i);
         host_init(&sim.hosts[i], i);
         if (sim.mixed_builds && chance(600)) { /* upgraded in the course of the run, one after the other */
-            sim.hosts[i].level = FEATURE_LEVEL - 1;
-            at(between(SECOND, 40 * SECOND), ITEM_UPGRADE, i, 0, 0);
+            draw_builds(&sim.hosts[i]);
         }
     }
     for (int i = 0; i < sim.vms; i++) {

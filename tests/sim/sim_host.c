@@ -106,6 +106,11 @@ void daemon_start(struct host *h)
     h->session = c.session = draw(UINT64_MAX - 1) + 1;
     disk_load(h, &load, &err);
     h->sh = shell_new(&c, &p, &load, &err);
+    if (h->sh == NULL && err.rc == RC_REFUSED && h->level < FEATURE_LEVEL) {
+        sim.stats.outdated++; /* A13: what is stored needs a newer build; it waits for that */
+        at(sim.now + SECOND, ITEM_DAEMON, h->id, h->powers, 0);
+        return;
+    }
     if (h->sh == NULL) {
         fail("%s: the daemon does not start: %s", h->name, err.msg);
         return;
@@ -120,15 +125,17 @@ void daemon_start(struct host *h)
     host_tick(h);
 }
 
-/* The package is replaced, then its daemon is begun anew, as the packaging does: asked to end, or killed. */
-void host_upgrade(struct host *h)
+/* The package is replaced, then the daemon is begun anew, as the packaging does: asked to end, or killed. */
+void host_build(struct host *h, unsigned level)
 {
-    if (h->level == FEATURE_LEVEL) {
-        return;
+    if (h->level == level || (level < h->level && !chaos())) {
+        return; /* nobody goes back once the faults have ended */
     }
-    sim.stats.upgrades++;
-    trace("%s: a newer build is installed", h->name);
-    h->level = FEATURE_LEVEL;
+    sim.stats.upgrades += level > h->level;
+    sim.stats.downgrades += level < h->level;
+    trace("%s: a build of feature level %u is installed", h->name, level);
+    h->level = level;
+    h->known = level > h->known ? level : h->known;
     if (h->sh != NULL && (chance(500) || !daemon_enter(h))) {
         daemon_kill(h);
     } else if (h->sh != NULL) {
@@ -201,7 +208,10 @@ void daemon_left(struct host *h)
     if (sim.failed) {
         return;
     }
-    if (h->sh->failed) {
+    if (shell_outdated(h->sh) && h->level < FEATURE_LEVEL) {
+        sim.stats.outdated++; /* A13: it met what needs a newer build */
+        daemon_kill(h);
+    } else if (h->sh->failed) {
         fail("%s: the daemon has given up", h->name);
     } else if (shell_may_exit(h->sh)) {
         daemon_kill(h);
@@ -374,7 +384,7 @@ void host_init(struct host *h, int id)
     h->rng = stream(STREAM_HOST, (uint64_t)id);
     snprintf(h->name, sizeof h->name, "node%d", id + 1);
     h->clock_base = between(1000, 1000000);
-    h->level = FEATURE_LEVEL;
+    h->level = h->known = FEATURE_LEVEL;
     net_init(h);
 }
 

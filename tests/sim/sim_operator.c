@@ -296,6 +296,18 @@ static void wish(struct host *h)
     ask(h, ++sim.request, &e);
 }
 
+/* A14: without a majority an operator has to find out who is wrong. */
+static void end_dispute(void)
+{
+    struct host *h = &sim.hosts[sim.flip];
+
+    if (sim.flipped && sim.n == 2 && h->sh != NULL && h->sh->digest.disputed && chance(50)) {
+        trace("%s: the operator begins its daemon anew", h->name);
+        sim.stats.disputes_ended++;
+        daemon_kill(h);
+    }
+}
+
 void drive_operator(void)
 {
     uint64_t number = sim.asks++, rng = stream(STREAM_COMMAND, number);
@@ -304,6 +316,7 @@ void drive_operator(void)
     stream_use(&rng);
     at(sim.now + 1 + draw(2 * (sim.phase == PHASE_CHAOS ? sim.operator_mean_us : 40 * MS)), ITEM_OPERATOR, 0,
        0, 0);
+    end_dispute();
     h = somebody();
     if (sim.phase == PHASE_SETUP) {
         setup();
