@@ -426,5 +426,5 @@ const char *core_check(const struct state *s)
             return "the VMs are out of order";
         }
     }
-    return NULL;
+    return state_accounts(s) ? NULL : "what is derived from the state has not followed it";
 }

@@ -834,6 +834,31 @@ void state_account(struct state *s)
     }
 }
 
+bool state_accounts(const struct state *s)
+{
+    struct usage u = {{0}, {0}};
+    unsigned ended = 0, node_ops = 0;
+
+    for (unsigned i = 0; i < s->vms; i++) {
+        const struct vm *vm = s->vm[i];
+
+        if (vm->spoken != spoken_for(vm, vm->op ? state_op(s, vm->op) : NULL) ||
+            (!s->on_all && vm->on != (vm_claim_set(vm) | vm->unseen)) ||
+            (!s->waiting_all && vm->waits != vm->wait)) {
+            return false;
+        }
+        for (node_set left = vm->spoken; left != 0; left &= left - 1) {
+            u.mib[__builtin_ctzll(left) + 1] += vm->memory_mib + s->opt.vm_overhead_mib;
+            u.cpus[__builtin_ctzll(left) + 1] += vm->cpus;
+        }
+    }
+    for (unsigned i = 0; i < s->ops; i++) {
+        ended += s->op[i].state >= OPS_DONE;
+        node_ops += s->op[i].state < OPS_DONE && s->op[i].kind > OP_MOVE;
+    }
+    return ended == s->ended && node_ops == s->node_ops && memcmp(&u, &s->used, sizeof u) == 0;
+}
+
 void state_touch(struct state *s, struct vm *vm)
 {
     if (vm != NULL && vm->touched == s->index) {

@@ -47,6 +47,8 @@ void state_account_vm(struct state *s, struct vm *vm);
 void state_account(struct state *s);
 /* The VMs that have a claim on the node, or are unseen there; maybe more. Borrowed until the entry's end. */
 struct vm *const *state_on(const struct state *s, uint32_t node, unsigned *n);
+/* What is derived is what it would be if it were derived anew. */
+bool state_accounts(const struct state *s);
 /* core_decide has to look at it, or need not any more. */
 void state_look_at(struct state *s, struct vm *vm, bool wanted);
 /* The entry at hand may have changed this VM (NULL: any, and nodes): what is derived follows. */

@@ -234,6 +234,9 @@ static void check_overlooked(struct host *h)
         sim.now % 8 != 0) {
         return;
     }
+    if (core_check(h->sh->st) != NULL && sim.stats.fences_lied == 0 && !sim.flipped) {
+        fail("core_check: %s: %s", h->name, core_check(h->sh->st));
+    }
     if (core_decide_all(h->sh->st, &h->sh->world, &d) == 0 && d.n > 0) {
         core_describe(h->sh->st, &d.e[0], text, sizeof text);
         fail("%s overlooked a decision: %s", h->name, text);
