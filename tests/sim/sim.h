@@ -534,6 +534,8 @@ void world_host_died(struct host *h);
 void world_lied(struct host *t);           /* its VMs may run twice from now on */
 void world_returned(const struct host *h); /* its loss is proven, or over (S3) */
 void world_set(int vm, int host, enum q q);
+/* `by` is the first to know that the operator's word on `node` holds. */
+void world_confirmed(const struct host *by, const char *node);
 void world_libvirt(struct host *h, bool up);
 void world_fini(void);
 void world_act(struct agent *a); /* its effect happens */

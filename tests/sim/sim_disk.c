@@ -248,6 +248,9 @@ static int disk_history_add(void *ctx, const struct history_row *row)
 {
     if (daemon_effect(ctx) && row->index > sim.newest_index) {
         cover_row(row);
+        if (strcmp(row->kind, event_key(EV_NODE_DOWN)) == 0) {
+            world_confirmed(ctx, row->node);
+        }
     }
     return 0;
 }

@@ -293,7 +293,7 @@ static void fence_off(struct agent *a)
         agent_failed(a, "the BMC does not answer");
         return;
     }
-    if (t->on && a->fault == AF_LIE) {
+    if (t->on && a->fault == AF_LIE && chaos()) {
         world_lied(t);
         return;
     }
@@ -303,6 +303,19 @@ static void fence_off(struct agent *a)
     effect_power_off(a);
     t->power = false;
     host_crash(t);
+}
+
+/* The operator's word is believed where nothing says otherwise. Where it was not true, and nobody could have
+ * known (N3), the consequences are his. */
+void world_confirmed(const struct host *by, const char *node)
+{
+    for (int i = 0; i < sim.n; i++) {
+        struct host *t = &sim.hosts[i];
+
+        if (strcmp(t->name, node) == 0 && t->on && !net_reaches(by, t)) {
+            world_lied(t);
+        }
+    }
 }
 
 static void fence_status(struct agent *a)
