@@ -166,9 +166,9 @@ static void print_stats(const struct record *r)
 /* What the simulator's operator does not do. */
 static bool nobody_asks(enum event_kind k)
 {
-    static const enum event_kind kinds[] = {EV_CMD_RULE_ADD,    EV_CMD_RULE_REMOVE, EV_CMD_NODE_ADD,
-                                            EV_CMD_NODE_REMOVE, EV_NODE_ADDED,      EV_NODE_REMOVED,
-                                            EV_NODE_ADDRESS};
+    static const enum event_kind kinds[] = {EV_CMD_NODE_ADD, EV_CMD_NODE_REMOVE, EV_NODE_ADDED,
+                                            EV_NODE_REMOVED, EV_NODE_ADDRESS,    EV_QUORUM_FORCED,
+                                            EV_NODE_GIVEN_UP};
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (kinds[i] == k) {
