@@ -462,6 +462,29 @@ static void check_quiet(void)
     }
 }
 
+/* A14: what flipped in one node has come to others as a snapshot, and no majority agrees any more: nothing is
+ * decided until an operator has looked. That is where such a run ends. */
+static bool no_majority(void)
+{
+    char why[512];
+    int most = 0;
+
+    if (!sim.flipped || agreed(why, sizeof why) == NULL) {
+        return false;
+    }
+    for (int i = 0; i < sim.n; i++) {
+        const struct host *h = &sim.hosts[i];
+        int same = 0;
+
+        for (int k = 0; k < sim.n && !h->broken; k++) {
+            same +=
+                !sim.hosts[k].broken && hash_eq(state_digest(h->sh->st), state_digest(sim.hosts[k].sh->st));
+        }
+        most = same > most ? same : most;
+    }
+    return 2 * most <= sim.n;
+}
+
 void check_look(void)
 {
     char why[512];
@@ -473,7 +496,7 @@ void check_look(void)
     if (sim.phase != PHASE_LIVENESS) {
         return;
     }
-    if (check_converged(why, sizeof why)) {
+    if (check_converged(why, sizeof why) || no_majority()) {
         sim.stats.converged_ms = (sim.now - sim.healed_at) / MS;
         sim.phase = PHASE_DONE;
         for (int i = 0; i < sim.n; i++) {
