@@ -469,7 +469,7 @@ static bool no_majority(void)
     char why[512];
     int most = 0;
 
-    if (!sim.flipped || agreed(why, sizeof why) == NULL) {
+    if (!sim.flipped || sim.n < 3 || agreed(why, sizeof why) == NULL) { /* two: the operator looks */
         return false;
     }
     for (int i = 0; i < sim.n; i++) {
