@@ -153,6 +153,7 @@ struct shell {
     uint64_t sent_seq, sent_term; /* sent up to here, to the coordinator of this term */
     uint64_t sent_ms;             /* the last time that something was sent or acknowledged */
     uint64_t up_ms;               /* EV_NODE_UP is not proposed before */
+    uint64_t up_after;            /* the session of ours that the one which waits names (N1) */
     bool announced;               /* the applied state has had this session */
     struct taken taken[NODES_MAX + 1];
     struct outgoing *out, **out_end; /* messages that wait for flow control */

@@ -171,15 +171,37 @@ void propose_applied(struct shell *sh, const struct event *e, const struct appli
     }
 }
 
+/* The same request (its number stays), said anew. */
+static void replace(struct proposal *p, struct event *e)
+{
+    struct buf b = BUF_INIT;
+
+    e->seq = p->seq;
+    event_encode(e, &b);
+    if (b.failed) {
+        buf_fini(&b);
+        return;
+    }
+    free(p->data);
+    p->data = b.data;
+    p->len = b.len;
+}
+
 /* The state does not have this daemon as a member that is there: say so, again and again. */
 static void announce(struct shell *sh)
 {
     const struct node *n = state_node(sh->st, sh->cfg.self);
+    struct proposal *waits = sh->queue;
     struct event e;
     bool known = n != NULL && n->session == sh->cfg.session;
+    uint64_t after = n != NULL ? n->session : 0;
 
-    if (!shell_current(sh) || sh->leaving || sh->now < sh->up_ms || propose_waits(sh, EV_NODE_UP) ||
-        (known && (n->state == NODE_JOINING || n->state == NODE_ONLINE))) {
+    while (waits != NULL && waits->kind != EV_NODE_UP) {
+        waits = waits->next;
+    }
+    if (!shell_current(sh) || sh->leaving ||
+        (known && (n->state == NODE_JOINING || n->state == NODE_ONLINE)) ||
+        (waits != NULL ? known || sh->up_after == after : sh->now < sh->up_ms)) {
         return;
     }
     if (sh->announced && !known && n != NULL && n->session != 0) {
@@ -192,8 +214,16 @@ static void announce(struct shell *sh)
         event_putf(&e, "memory_mib", "%llu", (unsigned long long)sh->cfg.memory_mib) == 0 &&
         event_putf(&e, "cpus", "%u", sh->cfg.cpus) == 0 &&
         event_putf(&e, "feature_level", "%u", sh->cfg.feature_level) == 0 &&
+        event_putf(&e, "after", "%llu", (unsigned long long)after) == 0 &&
         event_put(&e, "version", PACKAGE_VERSION) == 0) {
-        propose(sh, &e, 0);
+        if (waits != NULL) {
+            e.origin = sh->cfg.self;
+            e.session = sh->cfg.session;
+            replace(waits, &e);
+        } else {
+            (void)propose(sh, &e, 0);
+        }
+        sh->up_after = after;
     }
     event_fini(&e);
     sh->up_ms = sh->now + 1000; /* when it is refused: not at once again */

@@ -144,6 +144,9 @@ static int check_resume(struct apply *a, const struct vm *vm)
     if (check_only_claim(a, vm, a->e->node, "resumed") == 0 && vm->claim[0].obs != OBS_PAUSED) {
         return reject(a, RC_REFUSED, "C5: VM '%s' is not known to stand paused", vm->name);
     }
+    if (a->out->rc == 0 && vm->claim[0].half && !MUTANT(half_resumed)) {
+        return reject(a, RC_REFUSED, "C5: the memory of VM '%s' may be older than its disks", vm->name);
+    }
     return a->out->rc;
 }
 
@@ -196,6 +199,19 @@ static void claim_enter(struct apply *a, struct vm *vm, uint32_t node)
     }
 }
 
+/*
+ * C5, S6: until its end is known, a live migration leaves halves whose memory may be older than the disks:
+ * the target's, when libvirt has resumed the source; the source's, when the target runs as soon as it has
+ * all.
+ */
+static void halves(struct apply *a, struct vm *vm)
+{
+    bool known = a->s->level >= 2; /* older nodes do not store it */
+
+    vm_claim(vm, a->e->to)->half = known;
+    vm_claim(vm, a->e->node)->half = known && (a->e->flags & EVF_PAUSED) == 0;
+}
+
 /* Where the VM's memory is saved: beside its first disk, on the same volume. */
 static void saved_path(const struct state *s, const struct vm *vm, char out[PATH_SIZE])
 {
@@ -229,6 +245,7 @@ static int apply_vm_job(struct apply *a, enum job_kind kind)
     } else if (kind == JOB_MIGRATE) {
         claim_enter(a, vm, e->to); /* C5: both ends hold claims until the committed end */
         vm_claim(vm, e->to)->from = e->node;
+        halves(a, vm);
     } else if (kind == JOB_SAVE) {
         saved_path(a->s, vm, vm->saved.path);
     }
@@ -352,6 +369,8 @@ static void result_migrate(struct apply *a, struct vm *vm, const struct job *j)
         if (to != NULL && n != NULL && n->state != NODE_OFFLINE) {
             to->obs = (j->flags & EVF_PAUSED) != 0 ? OBS_PAUSED : OBS_RUNNING;
             to->from = 0;
+            to->half = false;
+            to->brought = a->s->level >= 2 ? a->index : 0;
         }
         vm->owner = j->to;
     }

@@ -18,6 +18,14 @@ static void claim_drop(struct vm *vm, uint32_t node)
     }
 }
 
+/* S3: it was proven off, and that is not enough any more: it is to be proven once more. */
+static void lose_again(struct apply *a, struct node *n)
+{
+    node_become(a, n, NODE_UNCLEAN);
+    n->loss = a->index;
+    state_touch(a->s, NULL);
+}
+
 /*
  * C1, C5: no migration comes from this node any more: it has said what became of the VM and nothing is in
  * flight there, or all that ran there is gone. What was seen at the other end before that counts no more.
@@ -40,11 +48,7 @@ static void source_ended(struct apply *a, struct vm *vm, uint32_t source, bool r
         if (runs) {
             claim_drop(vm, c->node); /* it was down meanwhile, and the VM has stayed where it was */
         } else {
-            node_become(
-                a, n,
-                NODE_UNCLEAN); /* it may have booted and taken the VM: it is to be proven off once more */
-            n->loss = a->index;
-            state_touch(a->s, NULL);
+            lose_again(a, n); /* it may have booted and taken the VM */
         }
     }
 }
@@ -65,6 +69,14 @@ void claim_seen(struct apply *a, struct vm *vm, struct claim *c, enum obs_state 
     }
     if (obs == OBS_RUNNING) {
         memset(&vm->saved, 0, sizeof vm->saved);
+        c->half = false; /* whatever it was, now it is the VM */
+    }
+    if (obs != OBS_UNKNOWN) {
+        c->brought = 0;
+    }
+    for (unsigned i = 0; obs == OBS_INCOMING && c->from == 0 && i < vm->claims; i++) {
+        vm->claim[i].half =
+            vm->claim[i].half && &vm->claim[i] == c; /* it never ran here: the source may go on */
     }
     if (obs == OBS_ABSENT && (c->from == 0 || MUTANT(target_freed_early))) {
         claim_drop(vm, node);
@@ -130,21 +142,32 @@ void node_drop_jobs(struct apply *a, uint32_t node, bool orphan_fences)
     volumes_remove(a);
 }
 
-/* C1: all that ran under the node's old boot, or before it was cut off, is gone. */
-static void node_drop_claims(struct apply *a, uint32_t node)
+/*
+ * C1: all that ran under the node's old boot, or before it was cut off, is gone. Not so what a live migration
+ * may have brought to the boot that is there now: one whose agent reaches the node late (claim.from), or one
+ * whose success was committed `since`, and the node has not said yet what it has. Returns whether there is
+ * such a one.
+ */
+static bool node_drop_claims(struct apply *a, uint32_t node, uint64_t since)
 {
+    bool doubt = false;
+
     for (unsigned i = 0; i < a->s->vms; i++) {
         struct vm *vm = a->s->vm[i];
         struct claim *c = vm_claim(vm, node);
+        bool brought;
 
         vm->unseen &= ~NODE_BIT(node);
         if (c == NULL) {
             continue;
         }
+        brought = c->brought > since && !MUTANT(brought_claim_dropped);
+        doubt = doubt || brought;
         vm->changed = a->index;
-        /* A migration whose agent has not reached the node yet would reach its next boot. */
-        claim_seen(a, vm, c, c->from != 0 && !MUTANT(fenced_target_freed) ? OBS_UNKNOWN : OBS_ABSENT);
+        claim_seen(a, vm, c,
+                   (c->from != 0 || brought) && !MUTANT(fenced_target_freed) ? OBS_UNKNOWN : OBS_ABSENT);
     }
+    return doubt;
 }
 
 void node_doubt_claims(struct apply *a, uint32_t node)
@@ -184,6 +207,8 @@ static void drop_orphans(struct apply *a, uint32_t node, uint64_t session)
 
 void node_down(struct apply *a, struct node *n, bool fenced)
 {
+    uint64_t loss = n->loss;
+
     node_become(a, n, NODE_OFFLINE);
     n->session = 0;
     n->loss = 0;
@@ -193,7 +218,9 @@ void node_down(struct apply *a, struct node *n, bool fenced)
     n->inventory_term = 0;
     n->error[0] = '\0';
     node_drop_jobs(a, n->id, false);
-    node_drop_claims(a, n->id);
+    if (node_drop_claims(a, n->id, loss)) {
+        lose_again(a, n); /* a VM came there since the loss: another boot of it may have taken it */
+    }
     nodes_try_online(a); /* the fences that it carried out are over */
 }
 
@@ -247,6 +274,10 @@ int apply_node_up(struct apply *a)
     }
     n = &a->s->node[e->node];
     new_boot = strcmp(n->boot, boot) != 0;
+    /* N1, A1: no order of delivery is relied upon: an earlier boot's word that comes late proves nothing. */
+    if (a->s->level >= 2 && event_get_u64(e, "after", n->session) != n->session) {
+        return reject(a, RC_REFUSED, "node '%s' announces itself after another session than its last", name);
+    }
     level = (uint32_t)event_get_u64(e, "feature_level", 1);
     if (level < a->s->level && !MUTANT(older_node_joins)) {
         (void)reject(a, RC_REFUSED, "node '%s' knows feature level %u, and the cluster has %u (A13)", name,
@@ -293,8 +324,8 @@ int apply_node_up(struct apply *a)
     node_become(a, n, NODE_JOINING);
     node_drop_jobs(a, n->id, true);
     if (new_boot || MUTANT(any_start_proves)) {
-        node_drop_claims(a, n->id);         /* N1: a new boot id proves that its old VMs are gone */
-        drop_orphans(a, n->id, n->session); /* and so are the fence agents that it ran */
+        (void)node_drop_claims(a, n->id, 0); /* N1: a new boot id proves that its old VMs are gone */
+        drop_orphans(a, n->id, n->session);  /* and so are the fence agents that it ran */
     } else {
         node_doubt_claims(a, n->id);
     }
@@ -319,7 +350,7 @@ int apply_node_lost(struct apply *a)
     n->fence_tries = 0;
     n->fence_wait = false;
     node_drop_jobs(a, n->id, true);
-    MUTANT(fence_not_awaited) ? node_drop_claims(a, n->id) : node_doubt_claims(a, n->id);
+    MUTANT(fence_not_awaited) ? (void)node_drop_claims(a, n->id, 0) : node_doubt_claims(a, n->id);
     return 0;
 }
 

@@ -36,7 +36,8 @@
 #define EVENT_LIST(X)                                                                                        \
     /* by the shell, out of the journal's OPEN entry: origin, session, num = term, kv boot */                \
     X(EV_OPEN, "term-open", 'D', 1)                                                                          \
-    /* a daemon is there: node, session, kv name boot memory_mib cpus feature_level version */               \
+    /* a daemon is there: node, session, kv name boot memory_mib cpus feature_level version;                 \
+       after = the session that the state had of it (level 2) */                                             \
     X(EV_NODE_UP, "node-up", 'F', 1)                                                                         \
     /* node, id = its session; num: 0 = clusterd gone while corosync stays (N2), 1 = out of the membership   \
      */                                                                                                      \

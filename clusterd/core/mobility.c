@@ -193,6 +193,12 @@ static bool is_clear(struct decide *d, const struct vm *vm)
         stop_half(d, vm, c, "C5: a half that came in is never taken for the VM");
         return false;
     }
+    if (c->obs == OBS_PAUSED && c->half && !MUTANT(half_resumed)) {
+        stop_half(d, vm, c,
+                  "C5, S6: the end of its migration is not known: the VM may have run on elsewhere, and this "
+                  "memory is older than the disks then");
+        return false;
+    }
     return true;
 }
 
@@ -379,7 +385,7 @@ static void run_live(struct decide *d, const struct vm *vm, const struct op *o)
         end_tried(d, o);
     } else {
         to = move_target(d, vm, o, c->node, why);
-        if (to != 0 && locks_coming(d, vm, c->node, to)) {
+        if (to != 0 && d->s->opt.live_arrival == ARRIVE_DIRECT && locks_coming(d, vm, c->node, to)) {
             decide_note(d, "C5: whether image locks hold between nodes '%s' and '%s' is being proven",
                         decide_node_name(d, c->node), decide_node_name(d, to));
             return;
@@ -387,7 +393,9 @@ static void run_live(struct decide *d, const struct vm *vm, const struct op *o)
         e = to ? emit_job(d, vm, JOB_MIGRATE, c->node, why) : NULL;
         if (e != NULL) {
             e->to = to;
-            e->flags = vm_locks_proven(d->s, vm, c->node, to) ? 0 : EVF_PAUSED;
+            e->flags = d->s->opt.live_arrival == ARRIVE_DIRECT && vm_locks_proven(d->s, vm, c->node, to)
+                           ? 0
+                           : EVF_PAUSED;
         }
     }
 }

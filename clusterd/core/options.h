@@ -33,7 +33,9 @@
 #define OPTION_WORDS(X)                                                                                      \
     X(no_quorum, 0, "stop", 1, "what a node without quorum does with its VMs")                               \
     X(quick_priority, 1, "none|low|medium|high", 1,                                                          \
-      "VMs of this priority and below move by quick migration in a drain")
+      "VMs of this priority and below move by quick migration in a drain")                                   \
+    X(live_arrival, 0, "direct|paused", 2,                                                                   \
+      "a live migration's target runs at once where image locks hold, or only after its source has ended")
 
 #define VM_NUMBERS(X)                                                                                        \
     X(restart_limit, 5, 0, 1000, 1, "restarts within the window, then it stays failed")                      \

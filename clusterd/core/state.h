@@ -60,6 +60,7 @@ struct node {
 
 enum vm_wanted { WANT_STOPPED, WANT_RUNNING, WANT_SAVED, WANT_PAUSED };
 enum priority { PRIO_NONE, PRIO_LOW, PRIO_MEDIUM, PRIO_HIGH };
+enum live_arrival { ARRIVE_DIRECT, ARRIVE_PAUSED }; /* the option's choices */
 enum migration_mode { MIG_AUTO, MIG_LIVE, MIG_QUICK, MIG_NONE };
 
 /* C1: a QEMU of the VM may exist on this node. */
@@ -68,6 +69,9 @@ struct claim {
     uint64_t index; /* entry that entered it */
     enum obs_state obs;
     uint32_t from; /* a migration from this node may still bring it here, whatever is seen here; 0: none */
+    bool half;     /* C5: paused here, its memory may be older than the disks: never resumed */
+    uint64_t
+        brought; /* committed success of the migration that brought it; 0: none, or the node has spoken */
 };
 
 /* C6. */

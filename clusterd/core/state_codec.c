@@ -219,6 +219,10 @@ static void c_vm(struct codec *c, struct vm *vm)
         c_u64(c, &vm->claim[i].index);
         C_ENUM(c, vm->claim[i].obs, enum obs_state, OBS_COUNT);
         c_node_id(c, &vm->claim[i].from);
+        if (c->level >= 2) {
+            c_bool(c, &vm->claim[i].half);
+            c_u64(c, &vm->claim[i].brought);
+        }
         if (c->r != NULL && vm->claim[i].node == 0) {
             c->r->bad = true;
         }

@@ -161,11 +161,18 @@ static void wait_found(const char *uuid, pid_t pid)
 
 static void processes_are_found_and_their_end_awaited(void **unused)
 {
+    char path[] = "/tmp/clusterd-image-XXXXXX";
+    int fd = mkstemp(path); /* its image: it inherits the descriptor */
     const char *uuid = own_uuid('a');
     pid_t pid = spawn("sleep", uuid);
+    struct qemu q;
 
     (void)unused;
     wait_found(uuid, pid);
+    assert_int_equal(qemu_with_file(path, &q), 1);
+    assert_int_equal(q.pid, pid);
+    assert_int_equal(qemu_with_file("/proc/self/exe", &q), 0);
+    assert_int_equal(close(fd) | unlink(path), 0);
     assert_int_equal(qemu_wait_end(uuid, 20), pid);
     qemu_signal(uuid, SIGKILL);
     assert_int_equal(qemu_wait_end(uuid, 2000), 0); /* not reaped by us yet: but it can write no more */

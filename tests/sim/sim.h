@@ -296,8 +296,9 @@ struct vm_world {
     uint64_t life[HOSTS_MAX]; /* number of the QEMU process */
     uint64_t came[HOSTS_MAX]; /* when it arrived from another host; 0: it was started here */
     uint64_t restored[HOSTS_MAX],
-        restored_gen[HOSTS_MAX]; /* paused with this saved state's memory; tag 0: not */
-    uint64_t disk_gen;           /* counts what may have been written */
+        restored_gen[HOSTS_MAX];    /* paused with this saved state's memory; tag 0: not */
+    uint64_t memory_gen[HOSTS_MAX]; /* paused: disk_gen when its memory last ran */
+    uint64_t disk_gen;              /* counts what may have been written */
     struct {
         uint64_t tag, gen; /* tag 0: no file */
     } file;
@@ -573,6 +574,7 @@ void check_excuse(struct host *h); /* S2's measuring starts again: what happened
 void check_qemu(int vm, int host);
 void check_started(int vm, int host);
 void check_resumed(int vm, int host);
+void check_memory(int vm, int host, bool was_paused);
 void check_look(void);
 /* A14: all who are there hold one state again. */
 bool check_same_state(char *why, size_t size);

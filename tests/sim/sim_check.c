@@ -213,6 +213,19 @@ void check_resumed(int vm, int host)
     w->used[w->n_used++] = tag;
 }
 
+/* C5, S6: what was paused goes on only if nobody has written its disks since, or its memory is older than
+ * they. */
+void check_memory(int vm, int host, bool was_paused)
+{
+    const struct vm_world *w = &sim.vm[vm];
+
+    /* What marks such halves came with level 2. */
+    if (was_paused && !w->lied && !sim.mixed_builds && w->memory_gen[host] != w->disk_gen) {
+        fail("S6: %s goes on at %s though its disks were written since it was paused", w->name,
+             sim.hosts[host].name);
+    }
+}
+
 /* What the state itself says of S1 is true where a BMC has lied, and over when it has been mended. */
 static void check_core(const struct host *h)
 {

@@ -35,10 +35,14 @@ void world_set(int vm, int host, enum q q)
             check_started(vm, host);
         }
         check_resumed(vm, host);
+        check_memory(vm, host, old == Q_PAUSED);
         w->disk_gen++; /* from now on it writes */
     }
     if (old == Q_RUNNING) {
         w->disk_gen++;
+    }
+    if (q == Q_PAUSED) {
+        w->memory_gen[host] = w->disk_gen;
     }
     check_qemu(vm, host);
 }
