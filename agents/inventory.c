@@ -3,15 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mutant.h"
 #include "common/rc.h"
 
 enum virt_state inventory_settle(const struct inventory_seen *s)
 {
-    if (!s->answered || s->pid < 0) {
+    if ((!s->answered && !MUTANT(silence_taken_as_absent)) || s->pid < 0) {
         return VIRT_UNKNOWN;
     }
     if (s->said == VIRT_ABSENT) {
-        return s->pid || s->locked ? VIRT_UNKNOWN : VIRT_ABSENT;
+        return s->pid || (s->locked && !MUTANT(lock_not_looked_at)) ? VIRT_UNKNOWN : VIRT_ABSENT;
     }
     return s->pid ? s->said : VIRT_UNKNOWN;
 }

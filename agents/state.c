@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "common/mutant.h"
 #include "common/rc.h"
 
 #define MAGIC "clusterd-saved-state 1"
@@ -196,7 +197,7 @@ static size_t body(const char *text, size_t len)
         return 0;
     }
     hash_hex(hash_bytes(none, text, len - last), hex);
-    return memcmp(text + len - 33, hex, 32) == 0 ? len - last : 0;
+    return memcmp(text + len - 33, hex, 32) == 0 || MUTANT(torn_state_taken) ? len - last : 0;
 }
 
 static int parse_lines(const char *text, size_t len, struct state *s, struct err *e)
@@ -299,7 +300,8 @@ int state_check_disks(const struct state *s, struct err *e)
         if (rc != RC_OK) {
             return rc;
         }
-        if (is.size != was->size || is.mtime_ns != was->mtime_ns || is.inode != was->inode) {
+        if (!MUTANT(changed_disks_taken) &&
+            (is.size != was->size || is.mtime_ns != was->mtime_ns || is.inode != was->inode)) {
             return err_set(e, RC_REFUSED, "disk '%s' has changed since the save (%s)", was->path,
                            is.inode != was->inode ? "it is another file"
                            : is.size != was->size ? "its size differs"

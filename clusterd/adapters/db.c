@@ -123,8 +123,9 @@ static int set_pragmas(struct db *db)
                     "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON");
 
     if (code == SQLITE_OK) {
-        code = db_exec(db, db->kind->durable ? "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL"
-                                             : "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+        code = db_exec(db, db->kind->durable && !MUTANT(commit_not_synced)
+                               ? "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL"
+                               : "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
     }
     if (code == SQLITE_OK && db->kind->durable) {
         /* SQLite's own checkpoint after a commit would swallow its errors, a failed fsync among them (A4). */

@@ -214,7 +214,8 @@ bool jelect_recall(struct journal *j, const struct jmsg *m)
     }
     /* Within a session its own memory tells (journal_load), and what is acknowledged only grows. */
     shorter =
-        p->acked.incarnation == m->incarnation && p->acked_session != m->session &&
+        !MUTANT(tail_lost_unnoticed) && p->acked.incarnation == m->incarnation &&
+        p->acked_session != m->session &&
         (m->held_term < p->acked.term || (m->held_term == p->acked.term && m->held_index < p->acked.index));
     gone = is_gone(j, m->from, m->incarnation);
     if ((!shorter && !gone) || p->recall_ms > j->now_ms) {

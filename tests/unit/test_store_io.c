@@ -231,6 +231,46 @@ int fsync(int fd)
     return (int)syscall(SYS_fsync, fd);
 }
 
+static bool mark_breaks;
+
+/* The acknowledged mark's, of two blocks; SQLite's own goes through. */
+int fdatasync(int fd)
+{
+    struct stat st;
+
+    if (mark_breaks && fstat(fd, &st) == 0 && st.st_size <= 2 * 4096) {
+        mark_breaks = false;
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+/* A10: a promise is in the mark, on the disk, before it is told; when its fsync fails, the store is void
+ * (A4). */
+static void a_failed_fsync_of_the_mark_is_told(void **state)
+{
+    struct model *m = model_new(3);
+    struct store_port port;
+    struct store *st = open_store(&port);
+    struct journal_load l;
+    struct err err = ERR_INIT;
+    uint8_t *blob;
+    bool fsync_failed = false;
+
+    (void)state;
+    assert_int_equal(port.load(port.ctx, &l, &err), 0);
+    journal_load_fini(&l);
+    model_step(m, &blob);
+    m->p.mark.term++;
+    mark_breaks = true;
+    assert_int_equal(port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err), RC_IO);
+    assert_false(mark_breaks);
+    assert_true(fsync_failed);
+    store_free(st);
+    model_fini(m);
+}
+
 /* A daemon that was killed leaves a log that may not be on the disk yet. When the fsync that finds that out
  * fails, the next start would see the pages as clean, and acknowledge them (A4). */
 static void a_failed_fsync_at_the_start_voids_the_store(void **state)
@@ -340,6 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(every_failed_write_is_clean),
         T(every_failed_fsync_is_told_apart),
+        T(a_failed_fsync_of_the_mark_is_told),
         T(a_failed_fsync_at_the_start_voids_the_store),
         T(a_failed_fsync_of_the_creation_voids_the_store),
         T(a_failed_checkpoint_is_told),
