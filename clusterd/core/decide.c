@@ -696,7 +696,7 @@ static bool is_settled(const struct decide *d, const struct vm *vm)
 bool decide_stuck(const struct decide *d, const struct vm *vm)
 {
     return !d->all && vm->stuck == d->s->room &&
-           (vm->queued == 0 || d->starts[vm->queued] >= d->s->opt.starts_per_node);
+           (vm->queued == 0 ? !d->anew : d->starts[vm->queued] >= d->s->opt.starts_per_node);
 }
 
 /* Looks at one VM, and remembers when nothing can be done before there is room or a start is free. */
@@ -732,6 +732,11 @@ static void look_at_nodes(struct decide *d)
 /* vm: those to look at, by name. */
 static void look_at_vms(struct decide *d, struct vm *const *vm, unsigned n)
 {
+    struct place where;
+
+    for (unsigned i = 0; i < n && !d->anew; i++) {
+        d->anew = vm[i]->planned || (!decide_stuck(d, vm[i]) && decide_needs_place(d, vm[i], &where));
+    }
     place_plan(d, vm, n);
     for (unsigned i = 0; i < d->units; i++) {
         for (unsigned k = 0; k < d->unit[i].vms; k++) {

@@ -45,6 +45,7 @@ struct decide {
     const struct world *w;
     struct decisions *out;          /* NULL: only explain */
     bool all;                       /* looks at all, not only at what has changed */
+    bool anew;                      /* places are given anew: also to those for whom there was none */
     bool noting;                    /* decide_note() is wanted though it does not only explain */
     node_set open;                  /* nodes that can take VMs: active, ready */
     struct usage used, total;       /* what is spoken for, what there is */

@@ -91,10 +91,10 @@ static node_set bound_for(const struct state *s, const struct vm *vm)
     if (vm->plan != 0) {
         return NODE_BIT(vm->plan);
     }
-    if (o != NULL && o->to != 0 && (vm->spoken & NODE_BIT(o->to)) != 0) {
+    if (vm->claims > 0 && o != NULL && o->to != 0 && (vm->spoken & NODE_BIT(o->to)) != 0) {
         return NODE_BIT(o->to);
     }
-    return vm_claim_set(vm);
+    return vm_claim_set(vm); /* one that only has its place may still get another */
 }
 
 /* Nodes where a VM is, or may come, that a rule keeps apart from this one. */
@@ -632,6 +632,8 @@ static node_set with_the_others(const struct decide *d, struct vm *vm)
 
     for (unsigned i = 1; i < n; i++) {
         node_set bound = group[i]->unit == 0 ? bound_for(d->s, group[i]) : 0;
+
+        bound = group[i]->unit == 0 && bound == 0 ? group[i]->spoken : bound;
 
         set &= bound != 0 ? bound : ~(node_set)0;
     }
