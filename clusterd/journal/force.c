@@ -25,11 +25,21 @@ uint64_t jforce_line(const struct journal *j)
     return j->line > j->above ? j->line : j->above;
 }
 
-/* The set in force has its line from a committed entry. */
+/* The line of the committed set, whatever change of it is on its way. */
 void jforce_committed(struct journal *j)
 {
-    if (journal_members_settled(j) && j->members.forced > j->line) {
-        j->line = j->members.forced;
+    struct journal_members before;
+    uint64_t forced = j->members.forced;
+
+    if (forced <= j->line) {
+        return;
+    }
+    if (!journal_members_settled(j)) {
+        (void)jvoters_at(j, j->commit, &before);
+        forced = before.forced;
+    }
+    if (forced > j->line) {
+        j->line = forced;
     }
 }
 
@@ -61,9 +71,18 @@ bool jforce_hear(struct journal *j, const struct jmsg *m)
     return false;
 }
 
-bool jforce_lost(struct journal *j, const struct jmsg *m, uint64_t index)
+bool jforce_lost(struct journal *j, const struct jmsg *m, uint64_t index, uint64_t term)
 {
-    if (m->line <= j->line || MUTANT(forced_out_and_stays)) {
+    struct hash chain;
+    uint64_t own = 0;
+
+    if (m->line <= j->line) {
+        /* No cluster elects so often: a forced coordinator that has lost its commit mark with its power, and
+         * does not claim its line before that is committed again. Until then nothing is known. */
+        (void)jlog_describe(&j->log, index, &own, &chain);
+        return term > own && term - own >= JOURNAL_FORCE_STEP / 2;
+    }
+    if (MUTANT(forced_out_and_stays)) {
         return false;
     }
     j->role = JOURNAL_WAITING;

@@ -361,9 +361,10 @@ bool jforce_superseded(const struct journal *j);
 /* Learns of a higher line; false: the message is of a lower one, and nothing is to be done upon it but a
  * HELLO's hints. */
 bool jforce_hear(struct journal *j, const struct jmsg *m);
-/* The sender's history contradicts what is committed here from `index` on: true when that is because the
- * quorum was forced without us, and the journal is given up. */
-bool jforce_lost(struct journal *j, const struct jmsg *m, uint64_t index);
+/* The sender's history contradicts what is committed here from `index` on, where its entry is of `term`: true
+ * when that is no alarm of A7. The quorum was forced without us, and the journal is given up; or it was
+ * forced, and the sender does not say yet that this is committed: then nothing is done. */
+bool jforce_lost(struct journal *j, const struct jmsg *m, uint64_t index, uint64_t term);
 
 /* replication.c */
 void jrepl_lead(struct journal *j);

@@ -460,7 +460,7 @@ static bool unpack(struct journal *j, const struct jmsg *m)
  */
 static int connect(struct journal *j, const struct jmsg *m)
 {
-    uint64_t prev = m->append.prev_index, skip = 0, term;
+    uint64_t prev = m->append.prev_index, prev_term = m->append.prev_term, skip = 0, term;
     struct hash chain = m->append.prev_chain, own;
 
     if (prev < j->log.prev_index) {
@@ -470,6 +470,7 @@ static int connect(struct journal *j, const struct jmsg *m)
         }
         prev = j->log.prev_index;
         chain = j->scratch[skip - 1].chain;
+        prev_term = j->scratch[skip - 1].term;
     }
     if (!jlog_describe(&j->log, prev, &term, &own)) {
         return MUTANT(accept_gaps) ? (int)skip : -1; /* A4: no gaps */
@@ -477,7 +478,7 @@ static int connect(struct journal *j, const struct jmsg *m)
     if (hash_eq(own, chain) || MUTANT(chain_not_compared)) {
         return (int)skip;
     }
-    if (prev <= j->commit && jforce_lost(j, m, prev)) {
+    if (prev <= j->commit && jforce_lost(j, m, prev, prev_term)) {
         return -2;
     }
     if (prev <= j->commit) {
@@ -488,8 +489,8 @@ static int connect(struct journal *j, const struct jmsg *m)
     return -1;
 }
 
-/* A5: what differs is cut, what is new is appended. */
-static void take_entries(struct journal *j, const struct jmsg *m, unsigned skip)
+/* A5: what differs is cut, what is new is appended. False: it was not taken. */
+static bool take_entries(struct journal *j, const struct jmsg *m, unsigned skip)
 {
     bool changed = false;
 
@@ -500,14 +501,14 @@ static void take_entries(struct journal *j, const struct jmsg *m, unsigned skip)
             continue;
         }
         if (own != NULL) {
-            if (e->index <= j->commit && jforce_lost(j, m, e->index)) {
-                return;
+            if (e->index <= j->commit && jforce_lost(j, m, e->index, e->term)) {
+                return false;
             }
             if (e->index <= j->commit) {
                 journal_stop(j,
                              "the coordinator, node %u, has another entry %llu than the committed one (A7)",
                              (unsigned)m->from, (unsigned long long)e->index);
-                return;
+                return false;
             }
             jlog_cut(&j->log, e->index);
             jstore_cut(j, e->index);
@@ -515,13 +516,14 @@ static void take_entries(struct journal *j, const struct jmsg *m, unsigned skip)
         }
         if (!jlog_append(&j->log, e)) {
             j->oom = true;
-            return;
+            return false;
         }
         changed = changed || e->kind == JOURNAL_CONFIG;
     }
     if (changed && !MUTANT(old_voters)) {
         jvoters_refresh(j); /* A9: in force when appended, undone when cut */
     }
+    return true;
 }
 
 void jrepl_on_append(struct journal *j, const struct jmsg *m)
@@ -545,8 +547,7 @@ void jrepl_on_append(struct journal *j, const struct jmsg *m)
     if (skip < 0) {
         return;
     }
-    take_entries(j, m, (unsigned)skip);
-    if (j->role != JOURNAL_FOLLOWER || j->oom) {
+    if (!take_entries(j, m, (unsigned)skip)) {
         return;
     }
     /* A6: only what this message has shown to be equal, never the log's length. */

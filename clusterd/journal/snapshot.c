@@ -305,7 +305,7 @@ static bool have_it(struct journal *j, const struct jmsg *m)
             j->ack_due = true;
             return true;
         }
-        if (s->index <= j->commit && jforce_lost(j, m, s->index)) {
+        if (s->index <= j->commit && jforce_lost(j, m, s->index, s->term)) {
             return true;
         }
         if (s->index <= j->commit || s->index <= j->matched) {

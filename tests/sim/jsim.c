@@ -24,6 +24,7 @@
 
 #include "common/mutant.h"
 #include "common/rc.h"
+#include "journal/internal.h"
 
 #define SAFETY_MS   20000
 #define LIVENESS_MS 30000
@@ -254,24 +255,28 @@ uint64_t node_now(const struct node *n)
 static void deliver_view(struct node *n, bool quorum_known)
 {
     uint32_t nodes[NODES_MAX];
-    unsigned hosts = 0;
+    unsigned hosts = 0, left = 0, expected = 0;
     size_t count = 0;
     struct journal_event ev = {.type = JOURNAL_EV_VIEW};
 
     for (unsigned i = 0; i < sim.n; i++) {
         const struct node *other = &sim.nodes[i];
 
+        expected += !other->given_up;
         if (other->component != n->component || !host_there(other)) {
             continue;
         }
         hosts++;
+        left += !other->given_up;
         if (other->up) {
             nodes[count++] = other->id;
         }
     }
     ev.view.nodes = nodes;
     ev.view.n = count;
-    ev.view.quorate = quorum_known && hosts > sim.n / 2; /* corosync counts hosts, not daemons */
+    /* corosync counts hosts, not daemons; who forces a quorum takes those given up out of its configuration.
+     */
+    ev.view.quorate = quorum_known && (hosts > sim.n / 2 || (sim.force_begun && left > expected / 2));
     ev.view.counter = ++n->view_counter;
     trace("node %u: view of %zu, %squorate", n->id, count, ev.view.quorate ? "" : "not ");
     step(n, &ev);
@@ -364,6 +369,7 @@ static void lose_disk(struct node *n, const char *how)
     trace("node %u: %s", n->id, how);
     disk_wipe(&n->disk, chance(500));
     n->aside_expected = n->disk.now.mark.incarnation != 0; /* the mark tells that there was a store */
+    n->left_behind = false;
     sim.stats.amnesia++;
 }
 
@@ -424,10 +430,10 @@ static void set_aside(struct node *n, const char *why)
 {
     sim.stats.set_aside++;
     trace("node %u: set aside: %s", n->id, why);
-    if (!n->aside_expected && !n->fsync_pending && strstr(why, "newer journal") == NULL) {
+    if (!n->aside_expected && !n->fsync_pending && !n->left_behind && strstr(why, "newer journal") == NULL) {
         fail("node %u sets a healthy journal aside: %s", n->id, why);
     }
-    n->aside_expected = n->fsync_pending = false;
+    n->aside_expected = n->fsync_pending = n->left_behind = false;
     write_fini(&n->write);
     disk_wipe(&n->disk, true);
     memset(&n->core, 0, sizeof n->core);
@@ -509,6 +515,24 @@ static void schedule_tick(struct node *n, uint64_t deadline)
     }
 }
 
+/* From the moment that a survivor has taken the command those named stay away until it is committed. */
+static void give_up(const struct node *n, const struct journal_event *ev)
+{
+    trace("node %u: forces, without %zu", n->id, ev->force.n);
+    sim.force_begun = true;
+    for (unsigned i = 0; i < sim.n; i++) {
+        struct node *other = &sim.nodes[i];
+        const struct journal_uuid *c = &other->disk.now.cluster;
+
+        if (other->gone && !other->given_up) {
+            other->given_up = true;
+            /* One that belongs to no cluster yet has never counted, and may be taken in as it is. */
+            other->given_incarnation = c->lo | c->hi ? other->disk.now.incarnation : 0;
+        }
+    }
+    announce_views(draw(50));
+}
+
 static void step(struct node *n, struct journal_event *ev)
 {
     struct journal_actions out;
@@ -520,6 +544,9 @@ static void step(struct node *n, struct journal_event *ev)
     ev->now_ms = node_now(n);
     rc = journal_step(n->j, ev, &out);
     sim.stats.events++;
+    if (ev->type == JOURNAL_EV_FORCE && rc == RC_OK) {
+        give_up(n, ev);
+    }
     if (rc == RC_NO_MEMORY || (rc == RC_USAGE && ev->type != JOURNAL_EV_SNAPSHOT_TAKEN)) {
         fail("node %u: step answers %d", n->id, rc);
         return;
@@ -772,6 +799,103 @@ static void fault(void)
     push((struct item){.at = sim.now + 1 + draw(2 * sim.fault_every_ms), .type = ITEM_FAULT});
 }
 
+/* ------------------------------------------------------------------------- a majority that is gone (A16) */
+
+static unsigned count_gone(void)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < sim.n; i++) {
+        count += sim.nodes[i].gone;
+    }
+    return count;
+}
+
+/* So many hosts at once that those left are no majority of all. */
+static void disaster(void)
+{
+    unsigned least = (sim.n + 1) / 2, wanted = least + (unsigned)draw(sim.n - least);
+
+    sim.stats.disasters++;
+    for (unsigned gone = 0; gone < wanted;) {
+        struct node *n = &sim.nodes[draw(sim.n)];
+
+        if (n->gone) {
+            continue;
+        }
+        if (n->up) {
+            crash(n, true);
+        }
+        n->gone = n->host_down = true;
+        trace("node %u: gone for good", n->id);
+        gone++;
+    }
+    reform(draw(1500));
+    push((struct item){.at = sim.now + 500 + draw(3000), .type = ITEM_OPERATOR});
+}
+
+/* The operator's word: who is gone is given up. */
+static void force(struct node *n)
+{
+    uint32_t given[NODES_MAX];
+    struct journal_event ev = {.type = JOURNAL_EV_FORCE};
+
+    for (unsigned i = 0; i < sim.n; i++) {
+        if (sim.nodes[i].gone && jvoters_find(journal_members(n->j), i + 1) != NULL) {
+            given[ev.force.n++] = i + 1;
+        }
+    }
+    ev.force.given = given;
+    ev.force.payload = "forced";
+    ev.force.len = 6;
+    sim.stats.force_tries++;
+    step(n, &ev);
+}
+
+/* One of them comes back with what it had, or without; others without, or never. */
+static void plan_returns(void)
+{
+    bool with_journal = true;
+
+    for (unsigned i = 0; i < sim.n; i++) {
+        struct node *n = &sim.nodes[i];
+
+        if (!n->gone || chance(300)) {
+            continue;
+        }
+        if (!with_journal || chance(400)) {
+            lose_disk(n, "its disk is replaced");
+        } else {
+            with_journal = false;
+        }
+        sim.returns_due++;
+        push(
+            (struct item){.at = sim.now + 1 + draw(chance(500) ? 20 : 6000), .type = ITEM_RETURN, .node = i});
+    }
+}
+
+/* He tries until the force is committed; then those given up may come back. */
+static void operator_tries(void)
+{
+    struct node *n = &sim.nodes[draw(sim.n)];
+
+    for (unsigned i = 0; sim.line > 0 && i < sim.n; i++) {
+        const struct node *s = &sim.nodes[i];
+
+        if (s->up && s->j->line == sim.line) {
+            plan_returns();
+            return;
+        }
+    }
+    if (count_gone() == 0) {
+        return; /* all was healed before he could do anything */
+    }
+    if (n->up && !n->paused && sim.line == 0) {
+        force(n);
+    }
+    push((struct item){.at = sim.now + 1 + draw(sim.force_begun ? 20 : 400), .type = ITEM_OPERATOR});
+}
+
 static void heal(void)
 {
     sim.healed = true;
@@ -782,7 +906,8 @@ static void heal(void)
 
         n->component = 0;
         n->disk.full_until = n->disk.slow_until = n->disk.hung_until = 0;
-        if (!n->up) {
+        n->gone = n->gone && sim.force_begun; /* else its power is back */
+        if (!n->up && !n->gone) {
             push((struct item){.at = sim.now + draw(500), .type = ITEM_RESTART, .node = i});
         } /* who is paused goes on in its time */
     }
@@ -856,6 +981,9 @@ static void daemon_item(struct node *n, struct item *item)
     case ITEM_RESTART:
     case ITEM_CLIENT:
     case ITEM_FAULT:
+    case ITEM_DISASTER:
+    case ITEM_OPERATOR:
+    case ITEM_RETURN:
         break;
     }
 }
@@ -870,8 +998,17 @@ static void handle(struct item *item)
         if (!sim.healed) {
             fault();
         }
+    } else if (item->type == ITEM_DISASTER) {
+        disaster();
+    } else if (item->type == ITEM_OPERATOR) {
+        operator_tries();
+    } else if (item->type == ITEM_RETURN) {
+        sim.stats.returned++;
+        sim.returns_due--;
+        n->gone = false;
+        boot(n);
     } else if (item->type == ITEM_RESTART) {
-        if (!n->up) {
+        if (!n->up && !n->gone) {
             boot(n);
         }
     } else if (item->type == ITEM_RESUME) {
@@ -892,6 +1029,18 @@ static void handle(struct item *item)
     if (item->type == ITEM_DELIVER) {
         message_put(item->message);
     }
+}
+
+/* Of a stream of its own: the seeds without one are what they were. */
+static void draw_disaster(void)
+{
+    uint64_t rng = sim.rng;
+
+    sim.rng = ~sim.seed;
+    if (chance(300)) {
+        push((struct item){.at = 2000 + draw(SAFETY_MS - 4000), .type = ITEM_DISASTER});
+    }
+    sim.rng = rng;
 }
 
 static void begin(uint64_t seed)
@@ -916,6 +1065,7 @@ static void begin(uint64_t seed)
     }
     sim.member_permille = chance(300) ? 100 : 10;
     sim.message_bytes = chance(600) ? (uint32_t)(200 + draw(800)) : 0;
+    draw_disaster();
     check_begin();
     trace("seed %llu: %u nodes", (unsigned long long)seed, sim.n);
     for (unsigned i = 0; i < sim.n; i++) {
@@ -946,7 +1096,8 @@ static void end(void)
     }
     check_end();
     free(sim.heap);
-    free(sim.truth);
+    free(sim.truth.v);
+    free(sim.lost.v);
 }
 
 static void run_until(uint64_t end_ms)
@@ -971,13 +1122,13 @@ static bool run(uint64_t seed)
 
     begin(seed);
     run_until(SAFETY_MS);
-    committed = sim.n_truth;
+    committed = sim.stats.committed;
     if (!sim.failed) {
         heal();
     }
     for (uint64_t t = 500; !sim.failed && t <= LIVENESS_MS; t += 500) {
         run_until(SAFETY_MS + t);
-        if (!sim.failed && sim.n_truth > committed && check_converged(why, sizeof why)) {
+        if (!sim.failed && sim.stats.committed > committed && check_converged(why, sizeof why)) {
             return true;
         }
     }

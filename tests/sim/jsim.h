@@ -64,6 +64,11 @@ struct node {
     uint64_t waiting_commit, waiting_since; /* A8: what it waits to commit, since when by its own clock */
     bool aside_expected;                    /* its store was damaged: that must end in SET_ASIDE */
     bool fsync_pending;                     /* so must its present write */
+    /* A16 */
+    bool gone;        /* its host is off for good, or until it returns when all thought so */
+    bool given_up;    /* the operator has named it: it was off then */
+    bool left_behind; /* its journal is of the time before the force: it shall be set aside */
+    uint64_t given_incarnation;
 };
 
 enum item_type {
@@ -77,7 +82,10 @@ enum item_type {
     ITEM_RESUME,
     ITEM_RELOAD,
     ITEM_DATA,
-    ITEM_SNAPSHOT
+    ITEM_SNAPSHOT,
+    ITEM_DISASTER,
+    ITEM_OPERATOR,
+    ITEM_RETURN
 };
 
 struct message {
@@ -121,7 +129,10 @@ struct item {
     X(write_failed)                                                                                          \
     X(fsync_failed)                                                                                          \
     X(hung)                                                                                                  \
-    X(cut_short) X(installs) X(snapshots) X(set_aside) X(reloads) X(resigned) X(member_changes) X(cuts)
+    X(cut_short)                                                                                             \
+    X(installs)                                                                                              \
+    X(snapshots) X(set_aside) X(reloads) X(resigned) X(member_changes) X(cuts) X(disasters) X(force_tries)   \
+        X(forced) X(given_up) X(returned)
 
 struct stats {
 #define X(name) uint64_t name;
@@ -134,6 +145,11 @@ struct truth {        /* what was committed, by index */
     uint64_t term;
     struct hash chain, state;
     struct hash members; /* digest of the last CONFIG up to here */
+};
+
+struct history {
+    struct truth *v;
+    uint64_t n, cap;
 };
 
 struct sim {
@@ -151,8 +167,10 @@ struct sim {
         fragile_permille, away_ms;
     uint32_t message_bytes;
     /* jsim_check.c */
-    struct truth *truth;
-    uint64_t n_truth, cap_truth;
+    struct history truth, lost; /* lost: what it was when the quorum was forced (A16) */
+    uint64_t line;              /* term of the force; 0: none that is committed */
+    unsigned returns_due;       /* so many of those given up are to come back */
+    bool force_begun;           /* an operator has given those up who are gone: they stay so */
     struct hash base_members;
     void *seen; /* its tables */
 };

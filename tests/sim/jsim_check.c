@@ -13,13 +13,18 @@
 #define INCARNATIONS_MAX 512
 #define COMMIT_MS        2000 /* N, its default */
 
+/* Who got what in each term: sorted by term, for a forced one is far above the others (A16). */
+struct terms {
+    struct journal_promise *v;
+    uint64_t n, cap;
+};
+
 /* What one incarnation of one journal has done in its life. */
 struct life {
     uint64_t incarnation;
     struct hash *chain; /* by index: the last that its disk has held there */
     uint64_t n;
-    struct journal_promise *votes; /* by term */
-    uint64_t n_votes;
+    struct terms votes;
 };
 
 struct slot {
@@ -30,8 +35,7 @@ struct slot {
 struct seen {
     struct life lives[INCARNATIONS_MAX];
     size_t n_lives;
-    uint32_t *leaders; /* by term: node id, 0 none */
-    uint64_t n_leaders;
+    struct terms leaders;
     struct slot *slots; /* (term, index) -> chain: open addressing, a power of two */
     size_t n_slots, cap_slots;
 };
@@ -47,9 +51,9 @@ void check_end(void)
 
     for (size_t i = 0; i < s->n_lives; i++) {
         free(s->lives[i].chain);
-        free(s->lives[i].votes);
+        free(s->lives[i].votes.v);
     }
-    free(s->leaders);
+    free(s->leaders.v);
     free(s->slots);
     free(s);
     sim.seen = NULL;
@@ -69,6 +73,24 @@ static void *grown(void *v, uint64_t *n, uint64_t needed, size_t size)
     }
     memset((char *)v + old * size, 0, (size_t)(*n - old) * size);
     return v;
+}
+
+/* Its place for `term`, made when new: node 0. */
+static struct journal_promise *term_place(struct terms *t, uint64_t term)
+{
+    uint64_t at = t->n;
+
+    while (at > 0 && t->v[at - 1].term >= term) {
+        at--; /* new ones are at the end, or close to it */
+    }
+    if (at < t->n && t->v[at].term == term) {
+        return &t->v[at];
+    }
+    t->v = grown(t->v, &t->cap, t->n, sizeof *t->v);
+    memmove(&t->v[at + 1], &t->v[at], (size_t)(t->n - at) * sizeof *t->v);
+    t->n++;
+    t->v[at] = (struct journal_promise){term, 0, 0};
+    return &t->v[at];
 }
 
 static struct life *life_of(uint64_t incarnation)
@@ -158,23 +180,113 @@ static bool holds(const struct node *n, uint64_t index, struct hash chain)
     return index <= s.snapshot; /* trimmed: it was compared when it was committed */
 }
 
+/* Up to where it has learnt that entries are committed, whatever it has of them. */
+static uint64_t known_committed(const struct node *n)
+{
+    const struct journal_load *s = &n->disk.now;
+
+    if (n->up) {
+        return n->commit;
+    }
+    return s->commit > s->snapshot.index ? s->commit : s->snapshot.index;
+}
+
+/* What n is held to: the truth, or what it was for those who were left behind by the force. */
+static const struct history *history_of(const struct node *n)
+{
+    return n->left_behind ? &sim.lost : &sim.truth;
+}
+
+/* Its set is one that was forced, and nothing of that line is committed yet. */
+static bool force_pending(const struct node *n)
+{
+    return !n->left_behind && jforce_voters(n->j)->forced > sim.line;
+}
+
+/* A survivor with a vote in the forced set of `leader` had learnt that entry `index` is committed. */
+static bool survivor_knows(const struct node *leader, uint64_t index)
+{
+    const struct journal_members *m = jforce_voters(leader->j);
+
+    for (size_t i = 0; i < m->n; i++) {
+        const struct node *n = &sim.nodes[m->v[i].node - 1];
+
+        if (m->v[i].votes > 0 && !n->given_up && n->disk.now.incarnation == m->v[i].incarnation &&
+            known_committed(n) >= index) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first commit of a forced line: what its coordinator lacks of the truth is lost, by the operator's word;
+ * none of those who elected it may have known that it was committed (A16). */
+static void cut_truth(const struct node *leader)
+{
+    struct history *t = &sim.truth, *lost = &sim.lost;
+    uint64_t kept = 0;
+
+    while (kept < t->n && holds(leader, kept + 1, t->v[kept].chain)) {
+        kept++;
+    }
+    if (kept < t->n && survivor_knows(leader, kept + 1)) {
+        fail("node %u was forced without entry %llu, which a survivor knows to be committed (A16)",
+             leader->id, (unsigned long long)kept + 1);
+    }
+    sim.line = journal_members(leader->j)->forced;
+    sim.stats.forced++;
+    sim.stats.given_up += t->n - kept;
+    trace("node %u: forced in term %llu: %llu of %llu entries are kept", leader->id,
+          (unsigned long long)sim.line, (unsigned long long)kept, (unsigned long long)t->n);
+    lost->v = grown(lost->v, &lost->cap, t->n, sizeof *lost->v);
+    if (t->n > 0) {
+        memcpy(lost->v, t->v, (size_t)t->n * sizeof *lost->v);
+    }
+    lost->n = t->n;
+    t->n = kept;
+    for (unsigned i = 0; i < sim.n; i++) {
+        struct node *n = &sim.nodes[i];
+
+        n->left_behind = n->given_incarnation != 0 || known_committed(n) > kept;
+    }
+}
+
+/* A16: who was given up comes back as another journal, or not at all. */
+static void check_given_up(const struct node *n)
+{
+    const struct journal_members *m = journal_members(n->j);
+
+    for (size_t i = 0; sim.line > 0 && m->forced >= sim.line && i < m->n; i++) {
+        const struct node *other = &sim.nodes[m->v[i].node - 1];
+
+        if (other->given_up && m->v[i].incarnation == other->given_incarnation && m->v[i].incarnation != 0) {
+            fail("node %u counts the journal of node %u, which was given up (A16)", n->id, other->id);
+        }
+    }
+}
+
 static void check_elected(struct node *n, uint64_t term)
 {
     struct seen *s = sim.seen;
+    struct journal_promise *leader = term_place(&s->leaders, term);
+    const struct history *h = history_of(n);
+    bool forcing = force_pending(n);
 
-    s->leaders = grown(s->leaders, &s->n_leaders, term, sizeof *s->leaders);
-    if (s->leaders[term] != 0) {
-        fail("election safety: nodes %u and %u both lead term %llu", s->leaders[term], n->id,
+    if (leader->node != 0) {
+        fail("election safety: nodes %u and %u both lead term %llu", leader->node, n->id,
              (unsigned long long)term);
     }
-    s->leaders[term] = n->id;
+    leader->node = n->id;
     sim.stats.elections++;
-    for (uint64_t i = sim.n_truth; i > 0; i--) {
-        const struct truth *t = &sim.truth[i - 1];
+    for (uint64_t i = h->n; i > 0; i--) {
+        const struct truth *t = &h->v[i - 1];
 
         if (t->by_term >= term) {
             continue; /* committed under a later one: this one was elected long ago and does not know it yet
                        */
+        }
+        if (forcing && !survivor_knows(n, i)) {
+            continue; /* given up with those who had it */
         }
         if (!holds(n, i, t->chain)) {
             fail("leader completeness: node %u leads term %llu without committed entry %llu", n->id,
@@ -216,18 +328,29 @@ static void check_members(const struct node *n, uint64_t last)
     }
 }
 
+/* The set that an operator forced follows its OPEN at once. */
+static bool is_forced(const struct journal_entry *e)
+{
+    struct journal_members m;
+
+    return journal_members_decode(&m, e->payload, e->len) && m.forced == e->term;
+}
+
 /* A9: one change of the voters at a time, and none before an entry of this very term is committed. `commit`
  * is the mark before this step. */
 static void check_changes(const struct node *n, uint64_t commit)
 {
-    unsigned changes = 0;
+    unsigned changes = 0, early = 0;
 
     for (uint64_t i = jlog_last(&n->j->log); i > commit && i > n->j->open_index; i--) {
         const struct journal_entry *e = journal_entry_at(n->j, i);
 
-        changes += e != NULL && e->kind == JOURNAL_CONFIG;
+        if (e != NULL && e->kind == JOURNAL_CONFIG) {
+            changes++;
+            early += !is_forced(e);
+        }
     }
-    if (changes > 0 && commit < n->j->open_index) {
+    if (early > 0 && commit < n->j->open_index) {
         fail("node %u changes the voters before its term is open (A9)", n->id);
     }
     if (changes > 1) {
@@ -242,6 +365,7 @@ void check_after(struct node *n)
 
     if (sim.stats.events % 4 == 0) { /* it is the dearest of the checks */
         check_members(n, n->j->log.prev_index + n->j->log.n);
+        check_given_up(n);
     }
 
     if (!journal_is_coordinator(n->j)) {
@@ -291,14 +415,19 @@ static bool majority_holds(const struct node *n, uint64_t index, struct hash cha
 static void check_one_commit(struct node *n, uint64_t index, const struct journal_entry *e)
 {
     static const struct hash zero;
+    const struct history *h = history_of(n);
     struct truth *t;
 
-    if (index <= sim.n_truth) {
-        t = &sim.truth[index - 1];
+    if (index <= h->n) {
+        t = &h->v[index - 1];
         if (t->term != e->term || !hash_eq(t->chain, e->chain)) {
             fail("state machine safety: node %u commits another entry %llu", n->id,
                  (unsigned long long)index);
         }
+        return;
+    }
+    if (n->left_behind) {
+        fail("node %u commits entry %llu without those who go on (A16)", n->id, (unsigned long long)index);
         return;
     }
     if (n->lead_term == 0) {
@@ -306,14 +435,14 @@ static void check_one_commit(struct node *n, uint64_t index, const struct journa
              (unsigned long long)index);
         return;
     }
-    sim.truth = grown(sim.truth, &sim.cap_truth, sim.n_truth, sizeof *sim.truth);
-    t = &sim.truth[sim.n_truth++];
+    sim.truth.v = grown(sim.truth.v, &sim.truth.cap, sim.truth.n, sizeof *sim.truth.v);
+    t = &sim.truth.v[sim.truth.n++];
     t->term = e->term;
     t->chain = e->chain;
     t->by_term = n->lead_term;
-    t->state = hash_bytes(index > 1 ? sim.truth[index - 2].state : zero, e->payload, e->len);
+    t->state = hash_bytes(index > 1 ? sim.truth.v[index - 2].state : zero, e->payload, e->len);
     t->members = e->kind == JOURNAL_CONFIG ? hash_bytes(zero, e->payload, e->len)
-                 : index > 1               ? sim.truth[index - 2].members
+                 : index > 1               ? sim.truth.v[index - 2].members
                                            : sim.base_members;
     sim.stats.committed++;
 }
@@ -321,13 +450,17 @@ static void check_one_commit(struct node *n, uint64_t index, const struct journa
 /* The coordinator's word, which its messages may carry away before it acts on it itself. */
 static void check_commits(struct node *n, uint64_t index)
 {
-    bool first = index > sim.n_truth;
     const struct journal_entry *e = NULL;
+    bool first;
 
     if (index < n->commit) {
         fail("node %u: the commit mark falls from %llu to %llu", n->id, (unsigned long long)n->commit,
              (unsigned long long)index);
     }
+    if (n->lead_term != 0 && index > n->commit && force_pending(n)) {
+        cut_truth(n);
+    }
+    first = index > history_of(n)->n;
     n->commit = index;
     for (uint64_t i = n->core.applied + 1; i <= index && !sim.failed; i++) {
         e = journal_entry_at(n->j, i);
@@ -353,7 +486,7 @@ void check_apply(struct node *n, uint64_t index)
 
         n->core.state = hash_bytes(n->core.state, e->payload, e->len);
         n->core.applied = i;
-        if (!hash_eq(n->core.state, sim.truth[i - 1].state)) {
+        if (!hash_eq(n->core.state, history_of(n)->v[i - 1].state)) {
             fail("node %u: another state after entry %llu (S5)", n->id, (unsigned long long)i);
         }
     }
@@ -361,7 +494,7 @@ void check_apply(struct node *n, uint64_t index)
 
 void check_snapshot(const struct node *n, const struct journal_snapshot *s)
 {
-    if (!hash_eq(members_digest(&s->members), sim.truth[s->index - 1].members)) {
+    if (!hash_eq(members_digest(&s->members), history_of(n)->v[s->index - 1].members)) {
         fail("node %u: the snapshot at %llu has other members than those committed (A7)", n->id,
              (unsigned long long)s->index);
     }
@@ -369,8 +502,10 @@ void check_snapshot(const struct node *n, const struct journal_snapshot *s)
 
 void check_install(struct node *n)
 {
-    if (n->core.applied > sim.n_truth ||
-        (n->core.applied > 0 && !hash_eq(n->core.state, sim.truth[n->core.applied - 1].state))) {
+    const struct history *h = history_of(n);
+
+    if (n->core.applied > h->n ||
+        (n->core.applied > 0 && !hash_eq(n->core.state, h->v[n->core.applied - 1].state))) {
         fail("node %u installs a snapshot of what was never committed (A7)", n->id);
     }
     n->commit = n->core.applied;
@@ -437,14 +572,13 @@ static void check_vote(struct node *n, const struct jmsg *m)
              (unsigned long long)m->term);
     }
     check_candidate(n, m);
-    l->votes = grown(l->votes, &l->n_votes, m->term, sizeof *l->votes);
-    vote = &l->votes[m->term];
-    if (vote->term != 0 && (vote->node != m->to || vote->incarnation != m->vote.incarnation)) {
+    vote = term_place(&l->votes, m->term);
+    if (vote->node != 0 && (vote->node != m->to || vote->incarnation != m->vote.incarnation)) {
         fail("node %u votes for nodes %u and %u in term %llu (A3)", n->id, vote->node, m->to,
              (unsigned long long)m->term);
     }
-    *vote = *p;
-    vote->term = m->term;
+    vote->node = p->node;
+    vote->incarnation = p->incarnation;
 }
 
 /* A6: what is acknowledged is the coordinator's, not what an older one has left here. */
@@ -566,8 +700,10 @@ void check_heard(struct node *n, const struct journal_event *ev)
 /* A2: a term is open when an entry of that very term is committed. */
 static void check_opened(const struct node *n, uint64_t term)
 {
-    for (uint64_t i = sim.n_truth; i > 0 && sim.truth[i - 1].term >= term; i--) {
-        if (sim.truth[i - 1].term == term) {
+    const struct history *h = history_of(n);
+
+    for (uint64_t i = h->n; i > 0 && h->v[i - 1].term >= term; i--) {
+        if (h->v[i - 1].term == term) {
             return;
         }
     }
@@ -604,7 +740,7 @@ static bool set_survives(const struct journal_members *m, const struct node *los
         const struct node *n = &sim.nodes[m->v[i].node - 1];
 
         all += m->v[i].votes;
-        alive += n != lost && !n->aside_expected && !n->fsync_pending &&
+        alive += n != lost && !n->gone && !n->aside_expected && !n->fsync_pending &&
                          n->disk.now.incarnation == m->v[i].incarnation
                      ? m->v[i].votes
                      : 0;
@@ -620,6 +756,9 @@ bool check_may_lose(const struct node *lost)
         const struct node *n = &sim.nodes[i];
         struct journal_members m = n->disk.now.snapshot.members;
 
+        if (n->gone || n->left_behind) {
+            continue; /* what it knows of does not matter any more */
+        }
         for (size_t k = n->disk.now.n_entries; k > 0; k--) {
             const struct journal_entry *e = &n->disk.now.entries[k - 1];
 
@@ -652,6 +791,10 @@ bool check_converged(char *why, size_t size)
             leader = &sim.nodes[i];
         }
     }
+    if (sim.returns_due > 0) {
+        (void)snprintf(why, size, "not all that are to come back are here");
+        return false;
+    }
     if (leader == NULL) {
         (void)snprintf(why, size, "no coordinator of an open term");
         return false;
@@ -661,9 +804,12 @@ bool check_converged(char *why, size_t size)
         const struct node *n = &sim.nodes[i];
         const struct journal_member *member = jvoters_find(m, n->id);
 
-        if (!n->up || !journal_is_open(n->j) || n->core.applied != sim.n_truth) {
+        if (n->gone) {
+            continue;
+        }
+        if (!n->up || !journal_is_open(n->j) || n->core.applied != sim.truth.n) {
             (void)snprintf(why, size, "node %u: %s, has applied %llu of %llu", n->id, n->up ? "up" : "down",
-                           (unsigned long long)n->core.applied, (unsigned long long)sim.n_truth);
+                           (unsigned long long)n->core.applied, (unsigned long long)sim.truth.n);
             return false;
         }
         if (member == NULL || member->votes == 0 || member->incarnation != n->disk.now.incarnation) {
