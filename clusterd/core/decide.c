@@ -486,7 +486,7 @@ static void decide_resume(struct decide *d, const struct op *o)
     for (unsigned i = 0; i < d->s->vms; i++) {
         const struct vm *vm = d->s->vm[i];
 
-        if (vm->home == o->node && (vm->owner != o->node || vm->op != 0)) {
+        if (vm->home == o->node && (vm->owner != o->node || vm->op != 0) && !home_blocked(d, vm)) {
             return;
         }
     }

@@ -88,6 +88,10 @@ void decide_vm(struct decide *d, const struct vm *vm);
 /* A VM that keeps its node from being drained and will not leave it by itself; note says why. */
 bool drain_blocked(struct decide *d, const struct vm *vm, const struct op *drain);
 
+/* A VM that would go home when it runs, and nothing can start it now: a failback does not wait for it (L2).
+ */
+bool home_blocked(const struct decide *d, const struct vm *vm);
+
 /* decide.c: the nodes of a volume between which image locks are, or are still to be, proven (C5). */
 node_set volume_provable(const struct decide *d, const struct volume *v);
 /* decide.c: whether a node is lost, and fencing. */

@@ -704,6 +704,16 @@ static bool comes_back(const struct vm *vm)
            vm->restarts <= vm->set.restart_limit && vm->tries <= vm->set.restart_limit;
 }
 
+bool home_blocked(const struct decide *d, const struct vm *vm)
+{
+    const struct place p = {.need_room = true};
+    bool soon = false;
+    char why[TEXT_SIZE];
+
+    return vm->claims == 0 && vm->op == 0 && comes_back(vm) &&
+           (d->s->disarm.index != 0 || (place_of(d, vm, &p, &soon, why) == 0 && !soon));
+}
+
 /* Wanted running, and nowhere. */
 static void recover(struct decide *d, const struct vm *vm)
 {

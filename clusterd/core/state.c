@@ -719,6 +719,16 @@ static void spend(struct state *s, const struct vm *vm, bool back)
     }
 }
 
+static bool is_kept_together(const struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->rules; i++) {
+        if (vm->rule[i]->kind == RULE_TOGETHER) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void state_account_vm(struct state *s, struct vm *vm)
 {
     const struct op *o = vm->op ? state_op(s, vm->op) : NULL;
@@ -735,6 +745,8 @@ void state_account_vm(struct state *s, struct vm *vm)
     vm->planned = false;
     /* Where it leaves there is room; where it comes, those that rules keep together with it may follow. */
     s->room += (before & ~vm->spoken) != 0 || (before != vm->spoken && vm->rules > 0);
+    s->room +=
+        is_kept_together(vm); /* whether it is to run as well, or not any more, is the others' matter too */
 }
 
 static void list_on(struct state *s, struct vm *vm)
