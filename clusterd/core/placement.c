@@ -94,6 +94,9 @@ static node_set bound_for(const struct state *s, const struct vm *vm)
     if (vm->claims > 0 && o != NULL && o->to != 0 && (vm->spoken & NODE_BIT(o->to)) != 0) {
         return NODE_BIT(o->to);
     }
+    if (o != NULL && (o->kind == OP_LIVE || o->kind == OP_QUICK) && o->state == OPS_QUEUED && o->to == 0) {
+        return 0; /* it is to move as well, and where to is still open */
+    }
     return vm_claim_set(vm); /* one that only has its place may still get another */
 }
 
