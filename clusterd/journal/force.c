@@ -115,6 +115,7 @@ static int check_members(const struct journal *j, const struct journal_event *ev
     for (size_t i = 0; i < next->n; i++) {
         struct journal_member *m = &next->v[i];
         const struct jpeer *p = journal_peer_find(j, m->node);
+        bool here;
 
         if (is_given(event, m->node)) {
             if (m->node == j->config.node || journal_in_view(j, m->node)) {
@@ -125,14 +126,20 @@ static int check_members(const struct journal *j, const struct journal_event *ev
             continue;
         }
         votes += m->votes;
-        if (m->votes == 0 || m->node == j->config.node) {
+        if (m->node == j->config.node) {
             continue;
         }
-        if (!jelect_heard(j, p) || p->empty || p->incarnation != m->incarnation) {
+        here = jelect_heard(j, p) && !p->empty;
+        if (m->votes > 0 && (!here || p->incarnation != m->incarnation)) {
             return RC_BUSY;
         }
-        if (jelect_compare(j, p) > 0 && !MUTANT(force_with_a_worse_log)) {
+        /* One without a vote may have got it by an entry that is not here. */
+        if (here && (m->votes > 0 || p->willing) && jelect_compare(j, p) > 0 &&
+            !MUTANT(force_with_a_worse_log)) {
             return RC_REFUSED;
+        }
+        if (m->votes == 0) { /* it may know what none of those who elect does: it begins anew */
+            *m = (struct journal_member){m->node, 0, 0, m->kind};
         }
     }
     return given == 0 || votes == 0 || votes >= jvoters_majority(&j->members) ? RC_REFUSED : RC_OK;

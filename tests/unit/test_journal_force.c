@@ -84,6 +84,31 @@ static void a16_is_refused_where_it_is_not_the_way_out(void **unused)
     kit_end(&k);
 }
 
+/* Node 2 has no vote in the log of node 1; by its own it may have one, and then it is heard. */
+static void a16_one_without_a_vote_begins_anew(void **unused)
+{
+    static const uint32_t given[] = {3, 4, 5};
+    struct kit k;
+    struct jmsg m;
+
+    (void)unused;
+    kit_begin(&k, 1, 5);
+    kit_view(&k, true, 2, 1U, 2U);
+    k.j->members.v[1].votes = 0;
+    m = kit_from(&k, 2, JMSG_HELLO, 0, 0);
+    m.hello.last_term = 3;
+    m.hello.last_index = 9;
+    m.hello.flags = HELLO_SEARCHING | HELLO_WILLING;
+    kit_hear(&k, &m);
+    assert_int_equal(force(&k, 3, given), RC_REFUSED); /* force there */
+    m.hello.flags = HELLO_SEARCHING;
+    kit_hear(&k, &m);
+    assert_int_equal(force(&k, 3, given), RC_OK);
+    assert_true(journal_is_coordinator(k.j));
+    assert_int_equal(member(&k, 2)->incarnation, 0);
+    kit_end(&k);
+}
+
 /* Two of five: the other survivor must agree, those given up cannot. */
 static void a16_the_survivors_elect(void **unused)
 {
@@ -284,6 +309,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a16_the_last_one_goes_on),
         cmocka_unit_test(a16_is_refused_where_it_is_not_the_way_out),
+        cmocka_unit_test(a16_one_without_a_vote_begins_anew),
         cmocka_unit_test(a16_the_survivors_elect),
         cmocka_unit_test(a16_without_their_votes_nothing_has_changed),
         cmocka_unit_test(a16_who_was_given_up_comes_back_without_a_vote),
