@@ -695,7 +695,8 @@ static bool is_settled(const struct decide *d, const struct vm *vm)
 
 bool decide_stuck(const struct decide *d, const struct vm *vm)
 {
-    return !d->all && vm->stuck == d->s->room &&
+    /* A drain or a failback asks anew what could become of each. */
+    return !d->all && d->s->node_ops == 0 && vm->stuck == d->s->room &&
            (vm->queued == 0 ? !d->anew : d->starts[vm->queued] >= d->s->opt.starts_per_node);
 }
 
