@@ -144,7 +144,7 @@ static int check_resume(struct apply *a, const struct vm *vm)
     if (check_only_claim(a, vm, a->e->node, "resumed") == 0 && vm->claim[0].obs != OBS_PAUSED) {
         return reject(a, RC_REFUSED, "C5: VM '%s' is not known to stand paused", vm->name);
     }
-    if (a->out->rc == 0 && vm->claim[0].half && !MUTANT(half_resumed)) {
+    if (a->out->rc == 0 && vm->claim[0].half && !MUTANT(half_resumed) && !MUTANT(torn_source_resumed)) {
         return reject(a, RC_REFUSED, "C5: the memory of VM '%s' may be older than its disks", vm->name);
     }
     return a->out->rc;

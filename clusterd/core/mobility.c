@@ -193,7 +193,7 @@ static bool is_clear(struct decide *d, const struct vm *vm)
         stop_half(d, vm, c, "C5: a half that came in is never taken for the VM");
         return false;
     }
-    if (c->obs == OBS_PAUSED && c->half && !MUTANT(half_resumed)) {
+    if (c->obs == OBS_PAUSED && c->half && !MUTANT(half_resumed) && !MUTANT(torn_source_resumed)) {
         stop_half(d, vm, c,
                   "C5, S6: the end of its migration is not known: the VM may have run on elsewhere, and this "
                   "memory is older than the disks then");
