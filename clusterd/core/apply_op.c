@@ -1,5 +1,6 @@
 /* apply_op.c - operations begin and end; the small decisions about a VM without an agent. */
 #include "core/apply.h"
+#include "core/transition.h"
 
 #include <string.h>
 
@@ -120,6 +121,9 @@ int apply_op_end(struct apply *a)
 
     if (o == NULL || o->state >= OPS_DONE || a->e->num < OPS_DONE || a->e->num >= OPS_STATES) {
         return reject(a, RC_REFUSED, "that operation has ended");
+    }
+    if (op_move_wrong(o->state, (enum op_state)a->e->num) != NULL) {
+        return reject(a, RC_BAD_INPUT, "an operation does not end like that"); /* nothing decides so */
     }
     vm = state_vm(a->s, o->subject);
     parent = state_op(a->s, o->parent);

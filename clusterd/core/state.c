@@ -484,7 +484,9 @@ struct op *state_append_op(struct state *s, uint64_t id, enum op_kind kind)
     size_t gone = s->ops ? (size_t)(s->op - s->op_store) : 0; /* trimmed at the front */
     struct op *o;
 
-    s->op = s->op_store + gone;
+    if (gone == 0) {
+        s->op = s->op_store; /* none were left: from the front again */
+    }
     if (gone + s->ops == s->ops_cap && gone > 0 && gone >= s->ops) {
         memcpy(s->op_store, s->op, s->ops * sizeof *s->op);
         s->op = s->op_store;
