@@ -355,6 +355,7 @@ static int adopt(struct shell *sh, const struct journal_load *load)
 {
     struct journal_event ev = {.type = JOURNAL_EV_START};
     struct state *fresh = NULL;
+    uint64_t applied = sh->rebuild ? 0 : sh->applied; /* of what is stored now */
     int rc = journal_load(sh->j, load);
 
     if (rc != 0) {
@@ -362,7 +363,7 @@ static int adopt(struct shell *sh, const struct journal_load *load)
     }
     if (load->incarnation == 0) {
         sh->rebuild = true; /* A10: this node takes the state from the others */
-    } else if (load->snapshot.index > sh->applied) {
+    } else if (load->snapshot.index > applied) {
         fresh = snapshot_state(sh, &load->snapshot, load->blob);
         if (fresh == NULL) {
             return sh->outdated ? RC_REFUSED : RC_CORRUPT;

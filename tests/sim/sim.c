@@ -177,6 +177,9 @@ static void tick(struct host *h)
 /* It is about a daemon, or a time of the host, that is over. */
 static bool is_past(const struct host *h, const struct item *it)
 {
+    if (it->type == ITEM_LIST) {
+        return it->a != h->session || !h->on;
+    }
     if (it->type == ITEM_RESUME_DAEMON) {
         return it->a != h->session || sim.now < h->daemon_resume_at;
     }
@@ -184,7 +187,7 @@ static bool is_past(const struct host *h, const struct item *it)
         return true;
     }
     return (it->type == ITEM_POWER || it->type == ITEM_DAEMON || it->type == ITEM_LIBVIRT ||
-            it->type == ITEM_COROSYNC || it->type == ITEM_RESUME) &&
+            it->type == ITEM_COROSYNC || it->type == ITEM_RESUME || it->type == ITEM_OBSERVE) &&
            it->a != h->powers;
 }
 
@@ -192,7 +195,7 @@ static bool is_past(const struct host *h, const struct item *it)
 static bool waits(struct host *h, const struct item *it)
 {
     return (it->type == ITEM_QUORUM || it->type == ITEM_AGENT || it->type == ITEM_CLEAN ||
-            it->type == ITEM_DAEMON) &&
+            it->type == ITEM_DAEMON || it->type == ITEM_OBSERVE || it->type == ITEM_LIST) &&
            host_defers(h, it);
 }
 
@@ -229,6 +232,8 @@ static void handle(const struct item *it)
     case ITEM_BUILD:         host_build(h, (unsigned)it->a); break;
     case ITEM_HEAL:          drive_heal(it->a); break;
     case ITEM_STORM:         drive_storm(it->a, it->b); break;
+    case ITEM_OBSERVE:       daemon_observe(h); break;
+    case ITEM_LIST:          member_list(h); break;
     case ITEM_LOOK:          look(); break;
     }
 }
@@ -245,7 +250,7 @@ void run_seed(uint64_t seed, bool traced)
     sim.trace = traced;
     check_init();
     drive_init();
-    trace("seed %llu: %d nodes, %d VMs", (unsigned long long)seed, sim.n, sim.vms);
+    trace("seed %llu: %d nodes, %d VMs", (unsigned long long)seed, sim.n0, sim.vms);
     for (int i = 0; i < sim.n; i++) {
         at(draw(500 * MS), ITEM_POWER, i, 0, 0);
     }

@@ -10,6 +10,7 @@
  *   sim_world.c  the truth: QEMU processes, memory files, disks, mounts, power; what agents do to it
  *   sim_agent.c  agents and fence agents: launch, lock, effect, answer, and how they fail
  *   sim_operator.c  the operator
+ *   sim_member.c    … and what he wants of who belongs to the cluster
  *   sim_fault.c  the faults, and their end
  *   sim_check.c  what must be true after every step, and in the end;
  *   sim_raft.c   … of the journal's logs
@@ -50,6 +51,7 @@
     X(fences)                                                                                                \
     X(self_stops)                                                                                            \
     X(disputes_ended)                                                                                        \
+    X(forces_asked)                                                                                          \
     X(snapshots)                                                                                             \
     X(installs)                                                                                              \
     X(converged_ms)
@@ -83,6 +85,13 @@
     X(slow_fsyncs)                                                                                           \
     X(state_flips)                                                                                           \
     X(set_asides)                                                                                            \
+    X(stores_torn)                                                                                           \
+    X(tails_torn)                                                                                            \
+    X(crash_loops)                                                                                           \
+    X(creations)                                                                                             \
+    X(majorities_gone)                                                                                       \
+    X(quorums_forced)                                                                                        \
+    X(gone_returned)                                                                                         \
     X(corosync_deaths)                                                                                       \
     X(clock_jumps)                                                                                           \
     X(libvirt_restarts)                                                                                      \
@@ -152,10 +161,12 @@ enum item_type {
     ITEM_COROSYNC,
     ITEM_FAULT,
     ITEM_OPERATOR,
-    ITEM_BUILD, /* another build is installed; a: the feature level that it knows (A13) */
-    ITEM_HEAL,  /* a partition ends; a: its number */
-    ITEM_STORM, /* its next blow; a: its number as a partition, b: blows left */
-    ITEM_LOOK,  /* checks that need time */
+    ITEM_BUILD,   /* another build is installed; a: the feature level that it knows (A13) */
+    ITEM_HEAL,    /* a partition ends; a: its number */
+    ITEM_STORM,   /* its next blow; a: its number as a partition, b: blows left */
+    ITEM_OBSERVE, /* A15: a daemon that only observes says so; a: the host's power count */
+    ITEM_LIST,    /* corosync's list of nodes is compared; a: the daemon's session */
+    ITEM_LOOK,    /* checks that need time */
 };
 
 struct item {
@@ -244,9 +255,19 @@ struct host {
     bool cord;                            /* its BMC does not answer */
     uint64_t off_at;                      /* the last time that its BMC switched it off */
     bool spared;                          /* it was said to be off, and is not: a lie that may break S1 */
-    unsigned level, known; /* A13: the feature level of its build; the highest that it ever had */
-    bool broken;           /* stays off: the liveness phase does without it */
-    unsigned component;    /* of the partition */
+    unsigned level, known;  /* A13: the feature level of its build; the highest that it ever had */
+    bool broken;            /* stays off: the liveness phase does without it */
+    bool spare, was_out;    /* it belongs only once it is added; it did not belong for a while */
+    bool away;              /* nobody switches it on */
+    bool gone;              /* A16: with the majority that is given up, until it may come back */
+    bool old_line;          /* its journal is that majority's */
+    node_set list;          /* that its daemon wants corosync to have */
+    bool linked;            /* it stands in corosync's list of nodes */
+    unsigned expected;      /* votes that its corosync was told to expect; 0: those of the list */
+    bool store_torn;        /* its disk is damaged: found out when the daemon starts */
+    uint64_t observe_until; /* A15: its daemon only observes until then */
+    bool observing;
+    unsigned component; /* of the partition */
     struct net net;
     struct disk disk;
     uint64_t disk_bad_until;     /* writes fail */
@@ -307,6 +328,7 @@ struct vm_world {
     node_set lost;   /* hosts that died with a QEMU of it, of which nobody has proven it yet (S3) */
     bool lied;       /* it ran on a host that was falsely reported to be off: from then on it may run twice */
     node_set claims; /* of the newest state that any node has applied */
+    node_set stray;  /* A16: it came there by a decision that is lost, and no inventory has told of it yet */
     bool known;      /* that state has it */
 };
 
@@ -395,7 +417,8 @@ struct sim {
     bool trace, failed;
     char failure[1024];
     enum phase phase;
-    int n, vms, volumes;
+    int n, vms, volumes; /* n: spare hosts included */
+    int n0;              /* the first nodes */
     struct host hosts[HOSTS_MAX];
     struct vm_world vm[VMS_MAX];
     bool volume_locks[VOLUMES_MAX + 1]; /* image locks hold there */
@@ -420,14 +443,22 @@ struct sim {
     bool flipped;      /* A14: a field of one node's state was changed behind its back */
     bool mixed_builds; /* A13: some hosts begin with an older one */
     bool early_faults, migration_apart, store_lost, lying_bmcs;
-    uint64_t host_memory_mib; /* of each node; sometimes less than all VMs need */
-    uint64_t rules_since;     /* entries up to here may be of a level that knows no rules */
+    bool grows, creates, forces; /* nodes are added and removed; begins with fewer; loses its majority */
+    uint64_t host_memory_mib;    /* of each node; sometimes less than all VMs need */
+    uint64_t rules_since;        /* entries up to here may be of a level that knows no rules */
     uint32_t snapshot_entries;
 
     /* What was drawn and happened, in order: (stream, number); a run can be repeated without some of it. */
     uint64_t *happened;
     size_t n_happened, cap_happened;
     uint64_t faults, asks; /* numbers of the next ones */
+
+    /* Who belongs. */
+    node_set members, seen;     /* by the newest state; that it has ever had */
+    node_set gone;              /* given up (A16) */
+    bool forced;                /* that is committed */
+    uint64_t come_at;           /* of those that were absent at the creation */
+    uint64_t top_term, changes; /* changes: how many were asked for */
 
     /* The operator. */
     unsigned step; /* of the setup */
@@ -494,6 +525,7 @@ void host_crash(struct host *h);
 void host_build(struct host *h, unsigned level);
 void host_corosync(struct host *h, bool up);
 void daemon_start(struct host *h);
+void daemon_observe(struct host *h); /* A15: one more second of it */
 void daemon_kill(struct host *h);
 void host_pause(struct host *h, uint64_t us);
 void host_resume(struct host *h);
@@ -526,6 +558,8 @@ bool net_reaches(const struct host *a, const struct host *b);
 /* sim_disk.c */
 void disk_fini(struct disk *d);
 void disk_daemon_died(struct host *h); /* what it had not synced is lost */
+void disk_wipe(struct host *h);
+void disk_tear(struct host *h); /* some of it is lost or damaged, in a way that is noticed (A10) */
 struct store_port disk_port(struct host *h);
 int disk_load(void *ctx, struct journal_load *out, struct err *err);
 
@@ -561,6 +595,21 @@ void drive_heal(uint64_t number);
 void drive_storm(uint64_t number, uint64_t left);
 void drive_liveness(void);
 
+/* sim_member.c */
+void member_draw(void);
+void member_init(void);
+void member_state(const struct state *st);   /* the newest */
+bool member_expected(const struct host *h);  /* it belongs, and is not broken */
+unsigned member_votes(const struct host *h); /* that its corosync expects */
+struct member_port member_port(struct host *h);
+void member_list(struct host *h);
+bool member_wish(struct event *e, const struct state *st);
+void member_majority_gone(struct host *h);
+void member_elected(struct host *h, uint64_t term);
+void member_begins_anew(struct host *h); /* its journal was set aside, or wiped */
+void member_operator(void);
+bool member_settled(char *why, size_t size);
+
 /* sim_operator.c */
 void drive_operator(void);
 void drive_answer(uint64_t request, int rc, const struct err *err, uint64_t op);
@@ -568,8 +617,11 @@ void drive_answer(uint64_t request, int rc, const struct err *err, uint64_t op);
 /* sim_check.c */
 void check_init(void);
 void check_fini(void);
-uint64_t check_term(uint64_t index); /* of the committed entry; 0: there is none */
-void check_daemon(struct host *h);   /* after each call into its shell */
+uint64_t check_term(uint64_t index);                            /* of the committed entry; 0: there is none */
+bool check_committed(uint64_t index, const struct hash *chain); /* this very entry was */
+/* A16: what was committed behind this entry is lost; the newest state of those who are left. */
+void check_cut(uint64_t index, const struct state *newest);
+void check_daemon(struct host *h); /* after each call into its shell */
 void check_excuse(struct host *h); /* S2's measuring starts again: what happened is beyond a daemon's power */
 void check_qemu(int vm, int host);
 void check_started(int vm, int host);
@@ -609,8 +661,9 @@ unsigned cover_print(const struct cover *c);
 /* sim_effect.c */
 void effect_init(void);
 void effect_fini(void);
-void effect_entry(const struct journal_entry *entry); /* it is committed */
-void effect_unseen(void);                             /* so is one that is not there any more */
+void effect_entry(const struct journal_entry *entry);        /* it is committed */
+void effect_cut(uint64_t index, const struct state *newest); /* A16: what stood behind it is lost */
+void effect_unseen(void);                                    /* so is one that is not there any more */
 void effect_started(const struct host *h, struct agent *a);
 void effect_answered(uint64_t request);    /* as done */
 void effect_step(struct host *h);          /* after each call into its shell */

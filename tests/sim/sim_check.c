@@ -62,6 +62,11 @@ static void check_entries(struct host *h)
     h->checked = h->sh->applied;
 }
 
+bool check_committed(uint64_t index, const struct hash *chain)
+{
+    return truth_at(index)->term != 0 && hash_eq(truth_at(index)->chain, *chain);
+}
+
 uint64_t check_term(uint64_t index)
 {
     return truth_at(index)->term;
@@ -110,7 +115,8 @@ void check_qemu(int vm, int host)
     struct vm_world *w = &sim.vm[vm];
     int running = 0, open = 0;
 
-    if (w->q[host] != Q_NONE && (w->claims & NODE_BIT(host + 1)) == 0 && !w->lied) {
+    w->stray &= w->q[host] == Q_NONE ? ~NODE_BIT(host + 1) : ~w->claims;
+    if (w->q[host] != Q_NONE && ((w->claims | w->stray) & NODE_BIT(host + 1)) == 0 && !w->lied) {
         fail("C1: %s is %s on %s, which has no claim", w->name, q_name(w->q[host]), sim.hosts[host].name);
     }
     for (int i = 0; i < sim.n; i++) {
@@ -132,7 +138,7 @@ static void check_level(const struct host *h)
     unsigned level = h->sh->st->level;
 
     for (int i = 0; i < sim.n; i++) {
-        if (level > sim.hosts[i].known) {
+        if (level > sim.hosts[i].known && !sim.hosts[i].was_out) {
             fail("A13: the feature level is %u, and no build of %s ever knew more than %u", level,
                  sim.hosts[i].name, sim.hosts[i].known);
         }
@@ -171,6 +177,7 @@ static void check_claims(struct host *h)
         return;
     }
     sim.newest_index = h->sh->st->index;
+    member_state(h->sh->st);
     effect_state(h->sh->st);
     place_check(h, before);
     check_paused(h->sh->st);
@@ -183,6 +190,24 @@ static void check_claims(struct host *h)
             for (int k = 0; k < sim.n; k++) {
                 check_qemu(i, k);
             }
+        }
+    }
+}
+
+void check_cut(uint64_t index, const struct state *newest)
+{
+    if (index + 1 < sim.n_truth) {
+        memset(sim.truth + index + 1, 0, (sim.n_truth - index - 1) * sizeof *sim.truth);
+    }
+    sim.newest_index = sim.quiet_index = newest->index;
+    member_state(newest);
+    for (int i = 0; i < sim.vms; i++) {
+        struct vm_world *w = &sim.vm[i];
+        const struct vm *vm = state_vm(newest, w->name);
+
+        w->claims = vm != NULL ? vm_claim_set(vm) : 0;
+        for (int k = 0; k < sim.n; k++) { /* its inventory will tell of it */
+            w->stray |= w->q[k] != Q_NONE ? NODE_BIT(k + 1) & ~w->claims : 0;
         }
     }
 }
@@ -241,25 +266,39 @@ static void check_core(const struct host *h)
 static void check_overlooked(struct host *h)
 {
     struct decisions d = {NULL, 0, 0};
+    struct world w;
     char text[512];
 
     if (!shell_leads(h->sh) || !shell_current(h->sh) || h->sh->dirty || h->sh->applied < h->sh->decided ||
-        sim.now % 8 != 0) {
+        !journal_members_settled(h->sh->j) || sim.now % 8 != 0) {
         return;
     }
     if (core_check(h->sh->st) != NULL && sim.stats.fences_lied == 0 && !sim.flipped) {
         fail("core_check: %s: %s", h->name, core_check(h->sh->st));
     }
-    if (core_decide_all(h->sh->st, &h->sh->world, &d) == 0 && d.n > 0) {
+    shell_world(h->sh, &w);
+    if (core_decide_all(h->sh->st, &w, &d) == 0 && d.n > 0) {
         core_describe(h->sh->st, &d.e[0], text, sizeof text);
         fail("%s overlooked a decision: %s", h->name, text);
     }
     decisions_fini(&d);
 }
 
+/* A16: where those who are left are heard, nobody rules who was given up. */
+static void check_given_up(struct host *h)
+{
+    if (journal_is_coordinator(h->sh->j) && journal_is_open(h->sh->j)) {
+        fail("A16: %s was given up, and leads an open term", h->name);
+    }
+}
+
 void check_daemon(struct host *h)
 {
     check_core(h);
+    if (h->old_line) {
+        check_given_up(h);
+        return;
+    }
     raft_step(h);
     check_overlooked(h);
     if (h->checked > h->sh->applied) { /* it set its journal aside */
@@ -323,7 +362,7 @@ static const struct state *agreed(char *why, size_t size)
     for (int i = 0; i < sim.n; i++) {
         const struct host *h = &sim.hosts[i];
 
-        if (h->broken) {
+        if (!member_expected(h)) {
             continue;
         }
         if (h->sh == NULL || !journal_is_open(h->sh->j)) {
@@ -348,6 +387,9 @@ static bool nodes_settled(const struct state *st, char *why, size_t size)
         const struct node *n = state_node(st, (uint32_t)i + 1);
         enum node_state want = sim.hosts[i].broken ? NODE_OFFLINE : NODE_ONLINE;
 
+        if ((sim.members & NODE_BIT(i + 1)) == 0) {
+            continue;
+        }
         if (n == NULL ? want == NODE_ONLINE : n->state != want || n->mode != MODE_ACTIVE) {
             snprintf(why, size, "%s is %s, %s", sim.hosts[i].name, n ? node_state_key(st, n) : "unknown",
                      n ? node_mode_key(n->mode) : "");
@@ -443,7 +485,8 @@ bool check_converged(char *why, size_t size)
 {
     const struct state *st = agreed(why, size);
 
-    if (st == NULL || !nodes_settled(st, why, size) || !nothing_left(st, why, size)) {
+    if (st == NULL || !member_settled(why, size) || !nodes_settled(st, why, size) ||
+        !nothing_left(st, why, size)) {
         return false;
     }
     for (int i = 0; i < sim.vms; i++) {
@@ -482,16 +525,16 @@ static bool no_majority(void)
     char why[512];
     int most = 0;
 
-    if (!sim.flipped || sim.n < 3 || agreed(why, sizeof why) == NULL) { /* two: the operator looks */
+    if (!sim.flipped || sim.n0 < 3 || agreed(why, sizeof why) == NULL) { /* two: the operator looks */
         return false;
     }
     for (int i = 0; i < sim.n; i++) {
         const struct host *h = &sim.hosts[i];
         int same = 0;
 
-        for (int k = 0; k < sim.n && !h->broken; k++) {
-            same +=
-                !sim.hosts[k].broken && hash_eq(state_digest(h->sh->st), state_digest(sim.hosts[k].sh->st));
+        for (int k = 0; k < sim.n && member_expected(h); k++) {
+            same += member_expected(&sim.hosts[k]) &&
+                    hash_eq(state_digest(h->sh->st), state_digest(sim.hosts[k].sh->st));
         }
         most = same > most ? same : most;
     }
@@ -513,7 +556,7 @@ void check_look(void)
         sim.stats.converged_ms = (sim.now - sim.healed_at) / MS;
         sim.phase = PHASE_DONE;
         for (int i = 0; i < sim.n; i++) {
-            if (!sim.hosts[i].broken) {
+            if (member_expected(&sim.hosts[i])) {
                 check_digest(&sim.hosts[i]);
             }
         }

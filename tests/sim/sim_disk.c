@@ -124,6 +124,33 @@ static void mark_note(struct disk *d, const struct journal_mark *m)
     d->mark_due_at = d->mark_due_at ? d->mark_due_at : sim.now + 500 * MS;
 }
 
+void disk_wipe(struct host *h)
+{
+    disk_clear(&h->disk);
+    member_begins_anew(h);
+}
+
+/* The adapter sets aside what its checksums do not fit; a shortened journal and an old promise are the
+ * journal's to notice, by the mark. */
+void disk_tear(struct host *h)
+{
+    struct disk *d = &h->disk;
+    uint64_t kind = draw(3);
+
+    mark_flush(d, true);
+    if (kind == 1 && d->mark.index > d->prev_index && d->mark.index <= d->prev_index + d->n) {
+        disk_truncate(d, between(d->prev_index + 1, d->mark.index));
+        sim.stats.tails_torn++;
+    } else if (kind == 2 && d->promise.term > 1 && d->mark.term == d->promise.term) {
+        d->promise.term--;
+        sim.stats.tails_torn++;
+    } else {
+        disk_clear(d);
+        d->lost = true;
+    }
+    trace("%s: its journal is damaged", h->name);
+}
+
 void disk_daemon_died(struct host *h)
 {
     mark_flush(&h->disk, false);
@@ -240,13 +267,14 @@ static int disk_set_aside(void *ctx, const char *why, struct err *err)
         sim.stats.set_asides++;
         disk_clear(&h->disk);
         h->disk.lost = true;
+        member_begins_anew(h);
     }
     return 0;
 }
 
 static int disk_history_add(void *ctx, const struct history_row *row)
 {
-    if (daemon_effect(ctx) && row->index > sim.newest_index) {
+    if (daemon_effect(ctx) && row->index > sim.newest_index && !((struct host *)ctx)->old_line) {
         cover_row(row);
         if (strcmp(row->kind, event_key(EV_NODE_DOWN)) == 0) {
             world_confirmed(ctx, row->node);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "journal/internal.h"
 #include "sim.h"
 
 /* A job that a shell has begun; and those that the entries of this very call have still to explain. */
@@ -82,6 +83,7 @@ void effect_entry(const struct journal_entry *entry)
         return;
     }
     r->said = room(r->said, &r->n_said, (size_t)entry->index, sizeof *r->said);
+    r->said[entry->index].word = WORD_NONE;
     r->said[entry->index].node = e.node;
     r->said[entry->index].term = entry->term;
     if (e.kind == EV_NODE_UP && e.node <= NODES_MAX && r->node[e.node].session != e.session) {
@@ -145,6 +147,23 @@ void effect_step(struct host *h)
         }
     }
     r->n_answered = 0;
+}
+
+void effect_cut(uint64_t index, const struct state *newest)
+{
+    struct effects *r = sim.effects;
+
+    if (index + 1 < r->n_said) {
+        memset(r->said + index + 1, 0, (r->n_said - index - 1) * sizeof *r->said);
+    }
+    r->n_started = r->explained = 0; /* jobs are named by indices, which are used again */
+    for (int i = 0; i < sim.n; i++) {
+        const struct node *n = state_node(newest, (uint32_t)i + 1);
+
+        r->node[i + 1].state = n != NULL ? n->state : NODE_OFFLINE;
+        r->node[i + 1].loss = n != NULL ? n->loss : 0;
+        r->node[i + 1].session = n != NULL ? n->session : 0;
+    }
 }
 
 void effect_unseen(void)
@@ -250,6 +269,26 @@ static void leaves(struct host *t, const struct node *n)
     }
 }
 
+/* A15: it is there, and says that it does nothing: that is no reason to fence it. */
+static void check_observer(const struct state *st, const struct host *t, const struct node *n)
+{
+    if (!t->observing || n->state != NODE_UNCLEAN || sim.effects->node[n->id].state == NODE_UNCLEAN ||
+        n->fence_wanted) {
+        return;
+    }
+    for (int i = 0; i < sim.n; i++) {
+        const struct host *h = &sim.hosts[i];
+
+        if (h->sh != NULL && journal_is_coordinator(h->sh->j) && h->sh->term == st->term &&
+            h->sh->observed_ms[n->id] != 0 &&
+            host_clock_ms(h) < h->sh->observed_ms[n->id] + OBSERVED_MS / 2 &&
+            (h->net.members & NODE_BIT(n->id)) != 0 && host_clock_ms(h) > h->sh->j->lead_ms + 1000 &&
+            sim.now > h->net.told_at + 2 * SECOND) {
+            fail("A15: %s only observes, and counts as lost", t->name);
+        }
+    }
+}
+
 void effect_state(const struct state *st)
 {
     for (int i = 0; i < sim.n; i++) {
@@ -257,8 +296,10 @@ void effect_state(const struct state *st)
         struct host *t = &sim.hosts[i];
 
         if (n == NULL) {
+            sim.effects->node[i + 1].state = NODE_OFFLINE;
             continue;
         }
+        check_observer(st, t, n);
         if (n->state == NODE_UNCLEAN && sim.effects->node[n->id].loss != n->loss) {
             sim.effects->node[n->id].lost_at = sim.now;
             sim.effects->node[n->id].loss = n->loss;

@@ -192,11 +192,16 @@ static void disk_slow(struct host *h)
     h->disk_slow_until = sim.now + between(100 * MS, 10 * SECOND);
 }
 
+/* Once: a majority that lost its memory stays dead. And not before there is a cluster: a creation that is
+ * cut short by it waits for the operator's word (A10). */
+static bool may_lose_a_store(void)
+{
+    return sim.n0 > 2 && sim.changes == 0 && !sim.creates && !sim.store_lost && sim.newest_index > 0;
+}
+
 static void fsync_fails(struct host *h)
 {
-    /* Once: a majority that lost its memory stays dead. And not before there is a cluster: a creation that is
-     * cut short by it waits for the operator's word (A10). */
-    h->fsync_fails = sim.n > 2 && !sim.store_lost && sim.newest_index > 0;
+    h->fsync_fails = may_lose_a_store();
     sim.store_lost = sim.store_lost || h->fsync_fails;
 }
 
@@ -223,8 +228,8 @@ static void state_flips(struct host *h)
 {
     struct state *st = h->sh != NULL && !h->inside ? h->sh->st : NULL;
 
-    if ((sim.n < 3 && (sim.snapshot_entries != 0 || sim.phase != PHASE_CHAOS)) || sim.store_lost ||
-        st == NULL || st->vms == 0 || st->node[h->id + 1].id == 0) {
+    if ((sim.n0 < 3 && (sim.snapshot_entries != 0 || sim.phase != PHASE_CHAOS)) || sim.store_lost ||
+        sim.changes > 0 || sim.creates || st == NULL || st->vms == 0 || st->node[h->id + 1].id == 0) {
         return;
     }
     sim.store_lost = sim.flipped = true;
@@ -243,14 +248,37 @@ static void state_flips(struct host *h)
     }
 }
 
+/* A15: it crashes again and again, so that its daemon only observes for a while. */
+static void crash_loop(struct host *h)
+{
+    if (h->on && h->sh != NULL && sim.phase == PHASE_CHAOS) {
+        sim.stats.crash_loops++;
+        h->observe_until = sim.now + between(4 * SECOND, 20 * SECOND);
+        daemon_kill(h);
+    }
+}
+
+/* A10: once, as with fsyncs that fail. */
+static void store_torn(struct host *h)
+{
+    if (!may_lose_a_store() || h->disk.incarnation == 0 || !h->on) {
+        return;
+    }
+    sim.store_lost = h->store_torn = true;
+    sim.stats.stores_torn++;
+    chance(500) ? host_crash(h) : daemon_kill(h);
+}
+
 static const struct {
     unsigned weight;
     void (*happens)(struct host *h);
-} faults[] = {{16, host_dies},      {14, daemon_dies}, {2, blackout},    {10, host_freezes},
-              {10, daemon_freezes}, {14, partition},   {3, storm},       {3, quorum_differs},
-              {4, bmc_unreachable}, {4, disk_full},    {5, disk_slow},   {1, fsync_fails},
-              {8, libvirt_restart}, {9, guest_end},    {2, clock_jumps}, {3, corosync_dies},
-              {4, leave},           {3, state_flips}};
+} faults[] = {{16, host_dies},      {14, daemon_dies},    {2, blackout},
+              {10, host_freezes},   {10, daemon_freezes}, {14, partition},
+              {3, storm},           {3, quorum_differs},  {4, bmc_unreachable},
+              {4, disk_full},       {5, disk_slow},       {1, fsync_fails},
+              {8, libvirt_restart}, {9, guest_end},       {2, clock_jumps},
+              {3, corosync_dies},   {4, leave},           {3, state_flips},
+              {2, store_torn},      {3, crash_loop},      {4, member_majority_gone}};
 #define KINDS (sizeof faults / sizeof faults[0])
 
 static void fault(void)
@@ -314,7 +342,9 @@ static void break_for_good(struct host *h)
 void drive_liveness(void)
 {
     /* A node that lost its journal may not have its vote back yet: then nobody else may be missing. */
-    int off = sim.store_lost || chance(500) ? 0 : (int)draw((uint64_t)(sim.n - 1) / 2 + 1);
+    int off = sim.store_lost || sim.changes > 0 || sim.creates || chance(500)
+                  ? 0
+                  : (int)draw((uint64_t)(sim.n0 - 1) / 2 + 1);
 
     trace("liveness: faults end, %d hosts stay broken", off);
     sim.phase = PHASE_LIVENESS;
@@ -326,6 +356,7 @@ void drive_liveness(void)
 
         h->cord = h->fsync_fails = false;
         h->disk_bad_until = h->disk_slow_until = h->countdown = 0;
+        h->observe_until = 0;
         host_resume(h);
         daemon_resume(h);
         host_corosync(h, true);
@@ -339,8 +370,8 @@ void drive_liveness(void)
         }
         host_build(h, FEATURE_LEVEL);
     }
-    for (int first = (int)draw((uint64_t)sim.n), i = 0; i < off; i++) {
-        break_for_good(&sim.hosts[(first + i) % sim.n]);
+    for (int first = (int)draw((uint64_t)sim.n0), i = 0; i < off; i++) {
+        break_for_good(&sim.hosts[(first + i) % sim.n0]);
     }
 }
 
@@ -371,6 +402,7 @@ static void draw_character(void)
     sim.n = options.nodes > 0 ? options.nodes : sim.n;
     sim.vms = options.vms > 0 ? options.vms : sim.vms;
     sim.chaos_us = options.chaos_ms > 0 ? options.chaos_ms * MS : sim.chaos_us;
+    member_draw();
 }
 
 /* A13: it begins with an older build, and gets the newer one in the course of the run; some then go back for
@@ -401,6 +433,8 @@ void drive_init(void)
             draw_builds(&sim.hosts[i]);
         }
     }
+    rng = stream(STREAM_SETUP, 1 << 20);
+    member_init();
     for (int i = 0; i < sim.vms; i++) {
         struct vm_world *w = &sim.vm[i];
 

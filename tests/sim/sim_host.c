@@ -75,7 +75,7 @@ void daemon_start(struct host *h)
     struct shell_config c = {.self = (uint32_t)h->id + 1,
                              .memory_mib = sim.host_memory_mib,
                              .cpus = 16,
-                             .configureds = (unsigned)sim.n,
+                             .configureds = (unsigned)sim.n0,
                              .hypervisor = "sim:///",
                              .migration_uri = "sim://%s/",
                              .volume_dir = "/v",
@@ -86,22 +86,40 @@ void daemon_start(struct host *h)
                       .store = disk_port(h),
                       .run = agent_port(h),
                       .clock = {h, port_now, port_wall, port_random},
-                      .client = {h, port_answer, port_log}};
+                      .client = {h, port_answer, port_log},
+                      .member = member_port(h)};
     struct journal_load load;
     struct err err = ERR_INIT;
 
-    if (!h->on || h->sh != NULL || h->paused || h->broken) {
+    if (!h->on || h->sh != NULL || h->paused || h->broken || h->observing) {
         return;
     }
     if (!h->corosync) {
         at(sim.now + 500 * MS, ITEM_DAEMON, h->id, h->powers, 0);
         return;
     }
+    if (h->observe_until > sim.now) {
+        trace("%s: daemon starts, and only observes", h->name);
+        h->observing = true;
+        net_join(h);
+        daemon_observe(h);
+        return;
+    }
+    if (h->store_torn) {
+        h->store_torn = false;
+        disk_tear(h);
+    }
     snprintf(c.name, sizeof c.name, "%s", h->name);
     snprintf(c.cluster, sizeof c.cluster, "sim");
     snprintf(c.boot, sizeof c.boot, "%s", h->boot);
-    for (int i = 0; i < sim.n; i++) {
+    for (int i = 0; i < sim.n0; i++) {
         c.configured[i] = (uint32_t)i + 1;
+    }
+    if (h->spare) {
+        c.configured[c.configureds++] = c.self;
+    }
+    if (sim.grows) {
+        snprintf(c.address, sizeof c.address, "10.0.0.%d", h->id + 1);
     }
     h->session = c.session = draw(UINT64_MAX - 1) + 1;
     disk_load(h, &load, &err);
@@ -123,6 +141,24 @@ void daemon_start(struct host *h)
     check_excuse(h);
     net_join(h);
     host_tick(h);
+}
+
+/* A15: it says that it does nothing, once in a second. */
+void daemon_observe(struct host *h)
+{
+    uint8_t text[8];
+
+    if (!h->observing) {
+        return;
+    }
+    if (sim.now >= h->observe_until) {
+        h->observing = false;
+        net_leave(h);
+        daemon_start(h);
+        return;
+    }
+    (void)net_send(h, text, shell_observe_message(text));
+    at(sim.now + SECOND, ITEM_OBSERVE, h->id, h->powers, 0);
 }
 
 /* The package is replaced, then the daemon is begun anew, as the packaging does: asked to end, or killed. */
@@ -333,7 +369,7 @@ void host_corosync(struct host *h, bool up)
     trace("%s: corosync %s", h->name, up ? "is back" : "dies");
     h->corosync = up;
     if (up) {
-        if (h->sh != NULL) {
+        if (h->sh != NULL || h->observing) {
             net_join(h);
         }
         net_changed();
@@ -348,7 +384,7 @@ void host_corosync(struct host *h, bool up)
 
 void host_on(struct host *h)
 {
-    if (h->on || h->broken) {
+    if (h->on || h->broken || h->away) {
         return;
     }
     h->on = h->power = h->libvirt = h->corosync = true;
@@ -366,13 +402,14 @@ void host_crash(struct host *h)
     }
     sim.stats.crashes++;
     trace("%s: host dies", h->name);
-    h->on = h->paused = h->spared = false;
+    h->on = h->paused = h->spared = h->observing = false;
+    h->observe_until = h->expected = 0;
     h->ring_torn = h->ring_torn || (chaos() && chance(200));
     h->n_deferred = 0;
     daemon_kill(h);
     world_host_died(h);
     net_gone(h);
-    if (!h->broken) {
+    if (!h->broken && !h->away) {
         at(sim.now + between(500 * MS, chaos() ? 12 * SECOND : 3 * SECOND), ITEM_POWER, h->id, h->powers, 0);
     }
 }

@@ -14,7 +14,7 @@
 bool net_reaches(const struct host *a, const struct host *b)
 {
     return a->on && a->corosync && !a->paused && b->on && b->corosync && !b->paused &&
-           a->component == b->component;
+           a->component == b->component && (a == b || (a->linked && b->linked));
 }
 
 static void message_put(struct message *m)
@@ -198,7 +198,9 @@ void net_stall_ends(struct host *h)
 /* What votequorum says on this host. */
 static bool word(const struct host *h)
 {
-    return (__builtin_popcountll(h->net.members) * 2 > sim.n) != (h->quorum_wrong_until > sim.now);
+    bool quorate = h->linked && (unsigned)__builtin_popcountll(h->net.members) * 2 > member_votes(h);
+
+    return quorate != (h->quorum_wrong_until > sim.now);
 }
 
 static void conf(struct host *h, struct delivery *d)
@@ -237,6 +239,12 @@ void net_deliver(struct host *h)
         return;
     }
     net->due_at = 0;
+    if (h->observing && net->n > 0 && !net->queue[net->head].missing) { /* A15: nobody listens */
+        message_put(net->queue[net->head++].m);
+        net->n--;
+        schedule(h);
+        return;
+    }
     if (net->n == 0 || net->queue[net->head].missing || net->queue[net->head].at > sim.now ||
         !daemon_enter(h)) {
         schedule(h);
@@ -250,7 +258,7 @@ void net_deliver(struct host *h)
         conf(h, &d);
     } else {
         sim.stats.late_views += net->ring != NULL && net->ring->serial != d.ring;
-        sim.stats.minority_messages += __builtin_popcountll(net->members) * 2 <= sim.n;
+        sim.stats.minority_messages += (unsigned)__builtin_popcountll(net->members) * 2 <= member_votes(h);
         d.m->seen |= NODE_BIT(h->id + 1);
         own_only(d.m);
         shell_message(h->sh, d.m->from, d.m->data, d.m->len);

@@ -111,7 +111,7 @@ static void setup_vm(struct event *e, int i)
 
 static void setup(void)
 {
-    int step = (int)sim.step, first_vm = 1 + sim.volumes + sim.n;
+    int step = (int)sim.step, first_vm = 1 + sim.volumes + sim.n0;
     struct host *h = somebody();
     uint64_t rng = stream(STREAM_SETUP, (uint64_t)step);
     struct event e;
@@ -265,7 +265,10 @@ static void tidy(struct host *h)
         const struct node *n = state_node(st, (uint32_t)i + 1);
 
         event_init(&e, EV_NONE);
-        if (n != NULL && n->mode != MODE_ACTIVE) {
+        if (n == NULL) {
+            continue;
+        }
+        if (n->mode != MODE_ACTIVE && n->op == 0) {
             e.kind = EV_CMD_NODE_RESUME;
             e.node = n->id;
             event_put(&e, "failback", "no");
@@ -286,7 +289,9 @@ static void wish(struct host *h)
     struct event e;
 
     event_init(&e, EV_NONE);
-    if (chance(60)) {
+    if (chance(sim.grows ? 120 : 0) && member_wish(&e, shell_state(h->sh))) {
+        ; /* that is it */
+    } else if (chance(60)) {
         place_wish(&e, shell_state(h->sh));
     } else if (chance(800)) {
         op_vm(&e, shell_state(h->sh));
@@ -301,7 +306,7 @@ static void end_dispute(void)
 {
     struct host *h = &sim.hosts[sim.flip];
 
-    if (sim.flipped && sim.n == 2 && h->sh != NULL && h->sh->digest.disputed && chance(50)) {
+    if (sim.flipped && sim.n0 == 2 && h->sh != NULL && h->sh->digest.disputed && chance(50)) {
         trace("%s: the operator begins its daemon anew", h->name);
         sim.stats.disputes_ended++;
         daemon_kill(h);
@@ -317,6 +322,7 @@ void drive_operator(void)
     at(sim.now + 1 + draw(2 * (sim.phase == PHASE_CHAOS ? sim.operator_mean_us : 40 * MS)), ITEM_OPERATOR, 0,
        0, 0);
     end_dispute();
+    member_operator();
     h = somebody();
     if (sim.phase == PHASE_SETUP) {
         setup();

@@ -116,6 +116,7 @@ static void elected(struct host *h, uint64_t term)
     }
     sim.stats.elections += s->leader == 0;
     s->leader = h->id + 1;
+    member_elected(h, term);
     check_complete(h, term);
 }
 

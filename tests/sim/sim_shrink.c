@@ -99,7 +99,7 @@ static void child(int fd, uint64_t seed)
     snprintf(o.failure, sizeof o.failure, "%s", sim.failure);
     o.lines = sim.lines;
     o.now_ms = sim.now / MS;
-    o.n = sim.n;
+    o.n = sim.n0;
     o.vms = sim.vms;
     o.n_happened = sim.n_happened;
     if (!write_all(fd, &o, sizeof o) || !write_all(fd, sim.happened, o.n_happened * sizeof *sim.happened)) {

@@ -27,6 +27,7 @@ struct kit {
     uint64_t answer_op;
     struct err answer_err;
     bool fsync_fails;
+    const struct journal_load *reload; /* what the next load finds; what it owns is taken over */
     unsigned set_asides, rows;
     bool verbose;
 };

@@ -310,6 +310,49 @@ static void a_failed_fsync_sets_the_store_aside(void **state)
     kit_close(&k);
 }
 
+/* A write that is told as failed may have stored the snapshot with which a node begins anew: it is read
+ * again, and the state is that one, although the one before had applied more (the simulator's seed 703650).
+ */
+static void a_snapshot_stored_by_a_failed_write_is_taken(void **state)
+{
+    struct journal_load stored = {.incarnation = 21,
+                                  .cluster = {.lo = 12},
+                                  .promise = {.term = 1},
+                                  .commit = 2,
+                                  .mark = {.incarnation = 21, .cluster = {.lo = 12}, .term = 1, .index = 2},
+                                  .fresh = {.incarnation = 13, .cluster = {.lo = 14}}};
+    struct buf blob = BUF_INIT;
+    struct state *other;
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    assert_true(k.sh->applied > 2);
+    other = state_new("c");
+    assert_non_null(other);
+    other->opt.starts_per_node = 17;
+    state_encode(other, &blob);
+    state_free(other);
+    stored.snapshot = (struct journal_snapshot){
+        .index = 2, .term = 1, .size = blob.len, .members = *journal_members(k.sh->j)};
+    stored.snapshot.members.v[0].incarnation = stored.incarnation;
+    stored.prev.index = 2;
+    stored.prev.term = 1;
+    stored.blob = blob.data; /* the shell releases it */
+    k.fsync_fails = true;
+    (void)kit_command(&k, EV_CMD_OPTION_SET, "", NULL, "starts_per_node", "9", NULL);
+    assert_int_equal(k.set_asides, 1);
+    assert_true(k.sh->rebuild);
+    k.reload = &stored;
+    k.sh->reload_ms = k.now; /* as JOURNAL_RELOAD asks for it */
+    kit_pass(&k, 100);
+    assert_false(k.sh->failed);
+    assert_false(k.sh->rebuild);
+    assert_int_equal(k.sh->applied, 2);
+    assert_int_equal(k.sh->st->opt.starts_per_node, 17);
+    kit_close(&k);
+}
+
 /* ------------------------------------------------------------------------------------------- feature level
  */
 
@@ -446,7 +489,7 @@ static void the_odd_one_of_three_begins_anew(void **state)
     assert_int_equal(k.set_asides, 0); /* one against one: the third will tell */
     assert_false(k.sh->digest.disputed);
     tell_digest(&k, 3, true);
-    assert_int_equal(k.set_asides, 1); /* we are */
+    assert_int_equal(k.set_asides, 1);        /* we are */
     assert_int_equal(k.sh->reload_ms, NEVER); /* nothing reaches the journal whose store is gone */
     assert_non_null(strstr(shell_alarm(k.sh), "majority"));
     assert_false(shell_may_exit(k.sh));
@@ -575,6 +618,7 @@ int main(void)
         cmocka_unit_test(without_a_journal_its_vms_end_as_well),
         cmocka_unit_test(leaving_says_so_only_when_nothing_runs_here),
         cmocka_unit_test(a_failed_fsync_sets_the_store_aside),
+        cmocka_unit_test(a_snapshot_stored_by_a_failed_write_is_taken),
         cmocka_unit_test(the_level_rises_with_the_builds),
         cmocka_unit_test(an_older_build_stops_at_a_newer_entry),
         cmocka_unit_test(an_older_build_does_not_start_on_a_newer_store),
