@@ -52,6 +52,26 @@ struct op *op_new(struct apply *a, enum op_kind kind, const char *subject);
 
 /* apply_command.c */
 int apply_command(struct apply *a);
+/* The node; NULL: rejected, there is none. */
+struct node *the_node(struct apply *a, uint32_t id);
+
+/* apply_vm.c */
+int cmd_vm_add(struct apply *a);
+int cmd_vm_remove(struct apply *a);
+int cmd_vm_set(struct apply *a);
+int cmd_vm_start(struct apply *a);
+int cmd_vm_stop(struct apply *a);
+int cmd_vm_reset(struct apply *a);
+int cmd_vm_migrate(struct apply *a);
+
+/* apply_volume.c */
+int cmd_volume_add(struct apply *a);
+int cmd_volume_remove(struct apply *a);
+
+/* apply_fence.c */
+int cmd_fence_add(struct apply *a);
+int cmd_fence_remove(struct apply *a);
+int cmd_fence_test(struct apply *a);
 /* "1,2,3" -> a set; 0 when it is not a list of node ids. */
 node_set nodes_parse(const char *text);
 
