@@ -28,6 +28,8 @@ int apply_node_left(struct apply *a);
 int apply_inventory(struct apply *a);
 /* The node is known to be down (fenced, or confirmed): nothing of it runs (C1, S3). */
 void node_down(struct apply *a, struct node *n, bool fenced);
+/* The node is lost from now on, which is a loss of its own: its jobs end, what it runs is not known. */
+void node_lose(struct apply *a, struct node *n, enum node_state st);
 /* joining -> online once its inventory of this term is there and no fence agent acts against it (N1). */
 void node_try_online(struct apply *a, struct node *n);
 

@@ -147,11 +147,7 @@ static int cmd_node_fence(struct apply *a)
     n->fence_wait = false;
     n->fence_tries = 0; /* the order's own tries are counted */
     if (n->state != NODE_UNCLEAN) {
-        node_become(a, n, NODE_UNCLEAN); /* by order: from now on it is lost, like one that fell silent */
-        n->loss = a->index;
-        n->inventory_term = 0;
-        node_drop_jobs(a, n->id, true);
-        node_doubt_claims(a, n->id);
+        node_lose(a, n, NODE_UNCLEAN); /* by order: from now on it is lost, like one that fell silent */
     }
     return 0;
 }
