@@ -464,10 +464,7 @@ static int command(struct shell *sh, uint64_t request, struct event *e, struct e
     }
     if (event_level(e->kind) > sh->st->level) {
         /* A13: here, not when it is applied: an older node could not even read it. */
-        err_set(err, RC_REFUSED, "'%s' needs feature level %u, and the cluster has %u", event_key(e->kind),
-                event_level(e->kind), sh->st->level);
-        err_hint(err, LEVEL_HINT);
-        return RC_REFUSED;
+        return refuse_level(err, event_key(e->kind), event_level(e->kind), sh->st->level);
     }
     if (sh->queued >= QUEUE_MAX) {
         return err_set(err, RC_BUSY, "%u requests wait already on this node", sh->queued);

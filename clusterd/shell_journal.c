@@ -114,9 +114,8 @@ static unsigned entry_level(const struct event *e)
 
 static void err_newer(const struct shell *sh, unsigned level, struct err *err)
 {
-    err_set(err, RC_REFUSED, "it is of feature level %u, and this clusterd knows %u", level,
-            sh->cfg.feature_level);
-    err_hint(err, "install the newer version that the other nodes have");
+    (void)refuse_newer(err, "it is of feature level %u, and this clusterd knows %u", level,
+                       sh->cfg.feature_level);
 }
 
 /* The coordinator's word at the opening of its term: what the journal put there, then what we gave it. */
@@ -381,8 +380,7 @@ int journal_start(struct shell *sh, struct journal_load *load, struct err *err)
 
     sh->replayed = load->commit;
     if (rc == RC_REFUSED) {
-        err_set(err, rc, "the stored journal was written by a newer clusterd; it is left as it is");
-        err_hint(err, "install the newer version that the other nodes have");
+        (void)refuse_newer(err, "the stored journal was written by a newer clusterd; it is left as it is");
     } else if (rc != 0) {
         err_set(err, rc, "the stored journal cannot be used: %s", rc_key(rc));
     }

@@ -285,9 +285,7 @@ void core_apply(struct state *s, const struct event *e, uint64_t term, uint64_t 
     } else if (!admit(&a)) {
         return;
     } else if (event_level(e->kind) > s->level && e->kind != EV_LEVEL) {
-        (void)reject(&a, RC_REFUSED, "'%s' needs feature level %u, and the cluster has %u",
-                     event_key(e->kind), event_level(e->kind), s->level);
-        advise(&a, LEVEL_HINT);
+        out->rc = refuse_level(&out->err, event_key(e->kind), event_level(e->kind), s->level);
     } else {
         touch_subjects(&a);
         if (dispatch(&a) == 0) {

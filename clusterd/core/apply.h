@@ -28,6 +28,8 @@ int apply_node_left(struct apply *a);
 int apply_inventory(struct apply *a);
 /* The node is known to be down (fenced, or confirmed): nothing of it runs (C1, S3). */
 void node_down(struct apply *a, struct node *n, bool fenced);
+/* The node is lost from now on, which is a loss of its own: its jobs end, what it runs is not known. */
+void node_lose(struct apply *a, struct node *n, enum node_state st);
 /* joining -> online once its inventory of this term is there and no fence agent acts against it (N1). */
 void node_try_online(struct apply *a, struct node *n);
 
@@ -52,6 +54,26 @@ struct op *op_new(struct apply *a, enum op_kind kind, const char *subject);
 
 /* apply_command.c */
 int apply_command(struct apply *a);
+/* The node; NULL: rejected, there is none. */
+struct node *the_node(struct apply *a, uint32_t id);
+
+/* apply_vm.c */
+int cmd_vm_add(struct apply *a);
+int cmd_vm_remove(struct apply *a);
+int cmd_vm_set(struct apply *a);
+int cmd_vm_start(struct apply *a);
+int cmd_vm_stop(struct apply *a);
+int cmd_vm_reset(struct apply *a);
+int cmd_vm_migrate(struct apply *a);
+
+/* apply_volume.c */
+int cmd_volume_add(struct apply *a);
+int cmd_volume_remove(struct apply *a);
+
+/* apply_fence.c */
+int cmd_fence_add(struct apply *a);
+int cmd_fence_remove(struct apply *a);
+int cmd_fence_test(struct apply *a);
 /* "1,2,3" -> a set; 0 when it is not a list of node ids. */
 node_set nodes_parse(const char *text);
 

@@ -249,13 +249,7 @@ int apply_quorum_forced(struct apply *a)
             continue;
         }
         if (n->state != NODE_UNCLEAN) {
-            n->state = NODE_UNCLEAN;
-            n->loss = a->index;
-            n->inventory_term = 0;
-            n->fence_tries = 0;
-            n->fence_wait = false;
-            node_drop_jobs(a, id, true);
-            node_doubt_claims(a, id);
+            node_lose(a, n, NODE_UNCLEAN);
         }
         n->given_up = n->loss;
     }
@@ -275,7 +269,7 @@ int apply_node_given_up(struct apply *a)
         return reject(a, RC_NO_MEMORY, "out of memory");
     }
     o->node = n->id;
-    o->state = OPS_RUNNING;
+    op_become(a, o, OPS_RUNNING);
     text_copy(o->by, sizeof o->by, "quorum force");
     n->given_up = 0;
     return 0;

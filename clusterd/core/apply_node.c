@@ -18,11 +18,13 @@ static void claim_drop(struct vm *vm, uint32_t node)
     }
 }
 
-/* S3: it was proven off, and that is not enough any more: it is to be proven once more. */
+/* S3: it was proven off, or said to be, and that is not enough any more: it is to be proven once more. */
 static void lose_again(struct apply *a, struct node *n)
 {
     node_become(a, n, NODE_UNCLEAN);
     n->loss = a->index;
+    n->inventory_term = 0;
+    n->fence_tries = 0;
     state_touch(a->s, NULL);
 }
 
@@ -255,6 +257,16 @@ void node_try_online(struct apply *a, struct node *n)
     startup_ends(a->s);
 }
 
+/* A16: its old boot lives, whatever was said of it: it is fenced before it takes part again. */
+static void outcast_is_back(struct apply *a, struct node *n)
+{
+    if (n->state != NODE_UNCLEAN) {
+        alarm_raise(a, "A16: node '%s' was given up and confirmed down, yet it is back with the same boot",
+                    n->name);
+        lose_again(a, n);
+    }
+}
+
 int apply_node_up(struct apply *a)
 {
     const struct event *e = a->e;
@@ -295,15 +307,7 @@ int apply_node_up(struct apply *a)
                     n->name);
     }
     if (n->id != 0 && n->outcast && !new_boot) {
-        if (n->state != NODE_UNCLEAN) {
-            alarm_raise(a,
-                        "A16: node '%s' was given up and confirmed down, yet it is back with the same boot",
-                        n->name);
-            n->state = NODE_UNCLEAN; /* it is fenced before it takes part again */
-            n->loss = a->index;
-            n->inventory_term = 0;
-            n->fence_tries = 0;
-        }
+        outcast_is_back(a, n);
         return 0;
     }
     n->outcast = false;
@@ -332,6 +336,17 @@ int apply_node_up(struct apply *a)
     return 0;
 }
 
+void node_lose(struct apply *a, struct node *n, enum node_state st)
+{
+    node_become(a, n, st);
+    n->loss = a->index;
+    n->inventory_term = 0;
+    n->fence_tries = 0;
+    n->fence_wait = false;
+    node_drop_jobs(a, n->id, true);
+    node_doubt_claims(a, n->id);
+}
+
 int apply_node_lost(struct apply *a)
 {
     struct node *n = state_node(a->s, a->e->node);
@@ -344,13 +359,10 @@ int apply_node_lost(struct apply *a)
     if (n->session != a->e->id) {
         return reject(a, RC_REFUSED, "node '%s' has come back since its loss was seen", n->name);
     }
-    node_become(a, n, daemon_only ? NODE_GRACE : NODE_UNCLEAN);
-    n->loss = a->index;
-    n->inventory_term = 0;
-    n->fence_tries = 0;
-    n->fence_wait = false;
-    node_drop_jobs(a, n->id, true);
-    MUTANT(fence_not_awaited) ? (void)node_drop_claims(a, n->id, 0) : node_doubt_claims(a, n->id);
+    node_lose(a, n, daemon_only ? NODE_GRACE : NODE_UNCLEAN);
+    if (MUTANT(fence_not_awaited)) {
+        (void)node_drop_claims(a, n->id, 0);
+    }
     return 0;
 }
 

@@ -1,6 +1,7 @@
 /*
- * decide.h - shared by the files that decide: decide.c (nodes, fences, volumes), mobility.c (VMs),
- * placement.c (which node) and explain.c (the same in words).
+ * decide.h - shared by the files that decide: decide.c (a round), decide_node.c (nodes and fences),
+ * decide_drain.c (drains and failbacks), decide_volume.c (volumes and their locks), mobility.c (a VM),
+ * decide_op.c (its operation), placement.c (which node) and explain.c (the same in words).
  */
 #ifndef CLUSTERD_CORE_DECIDE_H
 #define CLUSTERD_CORE_DECIDE_H
@@ -76,6 +77,15 @@ bool decide_ready(const struct decide *d, uint32_t node);
 /* N4: nothing is done by itself now; note says so. */
 bool decide_paused(struct decide *d);
 const char *decide_node_name(const struct decide *d, uint32_t node);
+/* decide_emit() for one VM: a job on a node for its operation, if it has one; an operation that begins
+ * (parent: the drain or failback that it serves, or 0); its new owner while it is off, for an operation; and
+ * what needs its name only. */
+struct event *decide_emit_job(struct decide *d, const struct vm *vm, enum job_kind kind, uint32_t node,
+                              const char *why);
+struct event *decide_emit_begin(struct decide *d, const struct vm *vm, enum op_kind kind, uint64_t parent,
+                                uint32_t from, uint32_t to, const char *why);
+void decide_emit_assign(struct decide *d, const struct vm *vm, uint32_t to, uint64_t op, const char *why);
+void decide_emit_vm(struct decide *d, const struct vm *vm, enum event_kind kind, const char *why);
 
 uint64_t name_hash(const char *name); /* apply.c */
 
@@ -84,18 +94,42 @@ bool decide_stuck(const struct decide *d, const struct vm *vm);
 
 /* mobility.c */
 void decide_vm(struct decide *d, const struct vm *vm);
+/* The cluster starts it again by itself when it is gone. */
+bool vm_comes_back(const struct vm *vm);
 
-/* A VM that keeps its node from being drained and will not leave it by itself; note says why. */
-bool drain_blocked(struct decide *d, const struct vm *vm, const struct op *drain);
+/* decide_op.c: the next step of a VM's operation. Its claims are clear. */
+void decide_vm_op(struct decide *d, const struct vm *vm, const struct op *o);
+/* Starts or restores it there when a start is free; its place is taken in any case. */
+void decide_launch(struct decide *d, const struct vm *vm, uint32_t node, const char *why);
+/* A VM that is off leaves a node, for its own move (o) or a drain (op). */
+void decide_assign(struct decide *d, const struct vm *vm, const struct op *o, uint32_t avoid, uint32_t prefer,
+                   uint64_t op);
+/* A move to there or not at all: an operator said where to, or it goes home. */
+bool op_to_there_only(const struct decide *d, const struct op *o);
 
-/* A VM that would go home when it runs, and nothing can start it now: a failback does not wait for it (L2).
- */
-bool home_blocked(const struct decide *d, const struct vm *vm);
+/* decide_drain.c: the drain or failback that a VM of this node is part of, or NULL. */
+const struct op *decide_node_op(const struct decide *d, uint32_t node, enum op_kind kind);
+/* How a VM is to leave its node in a drain; OP_NONE: it may not move. */
+enum op_kind drain_kind(const struct decide *d, const struct vm *vm, const struct op *drain);
+/* The VM's own next step in a drain; in a failback. */
+void drain_vm(struct decide *d, const struct vm *vm, const struct op *drain);
+void go_home(struct decide *d, const struct vm *vm, const struct op *resume);
+/* Does the operation end? */
+void decide_drain(struct decide *d, const struct op *o);
+void decide_resume(struct decide *d, const struct op *o);
 
-/* decide.c: the nodes of a volume between which image locks are, or are still to be, proven (C5). */
+/* decide_volume.c: where it is to be mounted; the next step of the proof that its image locks hold. */
+void decide_volume(struct decide *d, const struct volume *v);
+void decide_locks(struct decide *d, const struct volume *v);
+/* The nodes of a volume between which image locks are, or are still to be, proven (C5). */
 node_set volume_provable(const struct decide *d, const struct volume *v);
-/* decide.c: whether a node is lost, and fencing. */
+
+/* decide_node.c: whether a node is lost, and fencing. */
 void decide_node(struct decide *d, const struct node *n);
+/* The next step of these operations, or their end: N3, a device's test, an operator's fence. */
+void decide_confirm(struct decide *d, const struct op *o);
+void decide_fence_test(struct decide *d, const struct op *o);
+void decide_node_fence_op(struct decide *d, const struct op *o);
 
 /* placement.c */
 struct place {

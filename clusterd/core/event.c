@@ -194,13 +194,10 @@ static void decode_kvs(struct event *e, struct rd *r)
     }
 }
 
-/* A13: not damage; whoever wrote it knows more than we do. */
 static int newer(struct err *err, const char *what, unsigned is, unsigned known)
 {
-    (void)err_set(err, RC_REFUSED, "an event of %s %u is newer than this clusterd, which knows up to %u",
-                  what, is, known);
-    err_hint(err, "install the newer version that the other nodes have");
-    return RC_REFUSED;
+    return refuse_newer(err, "an event of %s %u is newer than this clusterd, which knows up to %u", what, is,
+                        known);
 }
 
 int event_decode(struct event *e, const void *data, size_t len, struct err *err)

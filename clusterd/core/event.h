@@ -109,6 +109,10 @@
 
 /* What to do about a refusal that the cluster's level is the reason of. */
 #define LEVEL_HINT "it rises by itself once every node runs a version that can"
+/* Refuses a kind of event or an option (its name) of a later level than the cluster's. Returns RC_REFUSED. */
+int refuse_level(struct err *err, const char *what, unsigned needed, unsigned has);
+/* Refuses what a newer version wrote, which is no damage: the text says what it is. Returns RC_REFUSED. */
+int refuse_newer(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 enum event_kind {
     EV_NONE = 0,

@@ -9,59 +9,6 @@
 
 #include <string.h>
 
-static struct event *emit_job(struct decide *d, const struct vm *vm, enum job_kind kind, uint32_t node,
-                              const char *why)
-{
-    struct event *e = decide_emit(d, EV_JOB, "%s", why);
-
-    if (e != NULL) {
-        e->num = kind;
-        e->node = node;
-        e->id = vm->op;
-        text_copy(e->subject, sizeof e->subject, vm->name);
-    }
-    return e;
-}
-
-/* Ends an operation whose last try failed, with the reason that the try left. */
-static void end_failed(struct decide *d, const struct op *o, const char *otherwise)
-{
-    decide_op_end(d, o, o->cancel ? OPS_CANCELLED : OPS_FAILED,
-                  o->cancel     ? "cancelled by the operator"
-                  : o->error[0] ? o->error
-                                : otherwise);
-}
-
-/* The same after a failed try or a cancellation: the reason is there. */
-static void end_tried(struct decide *d, const struct op *o)
-{
-    end_failed(d, o, "");
-}
-
-static struct event *begin_op(struct decide *d, const struct vm *vm, enum op_kind kind, uint64_t parent,
-                              uint32_t from, uint32_t to, const char *why)
-{
-    struct event *e = decide_emit(d, EV_OP_BEGIN, "%s", why);
-
-    if (e != NULL) {
-        e->num = kind;
-        e->id = parent;
-        e->node = from;
-        e->to = to;
-        text_copy(e->subject, sizeof e->subject, vm->name);
-    }
-    return e;
-}
-
-static void emit_vm(struct decide *d, const struct vm *vm, enum event_kind kind, const char *why)
-{
-    struct event *e = decide_emit(d, kind, "%s", why);
-
-    if (e != NULL) {
-        text_copy(e->subject, sizeof e->subject, vm->name);
-    }
-}
-
 /* ---- what exists where ---- */
 
 static const struct claim *claim_with(const struct decide *d, const struct vm *vm, enum obs_state obs)
@@ -83,7 +30,7 @@ static void stop_half(struct decide *d, const struct vm *vm, const struct claim 
                     decide_node_name(d, c->node), vm->error);
         return;
     }
-    e = emit_job(d, vm, JOB_STOP, c->node, why);
+    e = decide_emit_job(d, vm, JOB_STOP, c->node, why);
     if (e != NULL) {
         e->flags = EVF_FORCE;
     }
@@ -101,7 +48,7 @@ static bool learn(struct decide *d, const struct vm *vm)
         if (vm->wait) {
             decide_note(d, "node '%s' cannot say yet whether it runs there", decide_node_name(d, c->node));
         } else {
-            (void)emit_job(d, vm, JOB_PROBE, c->node, "C1: whether it exists there is not known");
+            (void)decide_emit_job(d, vm, JOB_PROBE, c->node, "C1: whether it exists there is not known");
         }
         return true;
     }
@@ -202,489 +149,7 @@ static bool is_clear(struct decide *d, const struct vm *vm)
     return true;
 }
 
-/* ---- bringing a VM up: cold, or from its saved state ---- */
-
-static bool start_slot(struct decide *d, uint32_t node)
-{
-    if (d->starts[node] >= d->s->opt.starts_per_node) {
-        decide_note(d, "starts_per_node: %u starts are in flight on node '%s'", d->starts[node],
-                    decide_node_name(d, node));
-        return false;
-    }
-    d->starts[node]++;
-    return true;
-}
-
-static void launch(struct decide *d, const struct vm *vm, uint32_t node, const char *why)
-{
-    enum job_kind kind = vm->saved.tag != 0 ? JOB_RESTORE : JOB_START;
-
-    place_take(d, vm, node);
-    if (start_slot(d, node)) {
-        (void)emit_job(d, vm, kind, node, why);
-    }
-}
-
-static bool conflict_waits(struct decide *d, const struct vm *vm)
-{
-    if (!vm->wait || vm->conflicts == 0) {
-        return false;
-    }
-    decide_note(d, "C7: an image lock is still held, try %u comes by itself: %s", vm->conflicts + 1,
-                vm->error);
-    return true;
-}
-
-/* The cluster itself chose where to, when it began the operation. */
-static bool own_choice(const struct op *o)
-{
-    return o->by[0] == '\0';
-}
-
-/* No QEMU of the VM exists anywhere: choose a node. */
-static void bring_up_from_nothing(struct decide *d, const struct vm *vm, const struct op *o)
-{
-    const struct place p = {.tried = o->tried, .prefer = o->to, .need_room = true};
-    char why[TEXT_SIZE];
-    bool soon = false;
-    uint32_t node;
-
-    if (vm->saved.tag != 0 && vm->saved.consumed && !MUTANT(restored_twice)) {
-        emit_vm(d, vm, EV_VOID,
-                "C6: its saved state was consumed and the VM is gone: it crashed, and starts cold");
-        return;
-    }
-    if (o->cancel) {
-        end_tried(d, o);
-        return;
-    }
-    if (o->recovery && decide_paused(d)) {
-        decide_op_end(d, o, OPS_CANCELLED,
-                      "N4: high availability is paused; it is tried again once it is armed");
-        return;
-    }
-    if (conflict_waits(d, vm)) {
-        return;
-    }
-    if (vm->unit == 0 && o->to != 0 && d->starts[o->to] >= d->s->opt.starts_per_node) {
-        (void)start_slot(d, o->to); /* it has its place, and waits for its turn */
-        return;
-    }
-    node = place_of(d, vm, &p, &soon, why);
-    if (node != 0) {
-        launch(d, vm, node, node == o->to && own_choice(o) ? o->why : why);
-    } else if (soon) {
-        decide_note(d, "%s", why);
-    } else {
-        end_failed(d, o, why);
-    }
-}
-
-/* One next step towards running. The claims are clear. */
-static void bring_up(struct decide *d, const struct vm *vm, const struct op *o)
-{
-    const struct claim *c = &vm->claim[0];
-
-    if (vm->claims == 0) {
-        bring_up_from_nothing(d, vm, o);
-    } else if (c->obs == OBS_RUNNING) {
-        decide_op_end(d, o, OPS_DONE, "it runs");
-    } else if (vm->saved.tag != 0 && !vm->saved.consumed && !MUTANT(resumed_unconsumed)) {
-        emit_vm(d, vm, EV_CONSUME, "C6: restored and paused; consumed before it may run (S7)");
-    } else if (o->tries >= DRAIN_TRIES) {
-        end_tried(d, o);
-    } else if (o->cancel || !conflict_waits(d, vm)) {
-        (void)emit_job(d, vm, JOB_RESUME, c->node, "it is there, paused, and nowhere else");
-    }
-}
-
-/* ---- operations ---- */
-
-static bool move_slot(struct decide *d, uint32_t from, uint32_t to)
-{
-    uint32_t max = d->s->opt.migrations_per_node;
-
-    if (d->moves[from] >= max || d->moves[to] >= max) {
-        decide_note(d, "migrations_per_node: %u moves are in flight on node '%s'",
-                    d->moves[from] >= max ? d->moves[from] : d->moves[to],
-                    decide_node_name(d, d->moves[from] >= max ? from : to));
-        return false;
-    }
-    d->moves[from]++;
-    d->moves[to]++;
-    return true;
-}
-
-/* A move to there or not at all: an operator said where to, or it goes home. */
-static bool to_there_only(const struct decide *d, const struct op *o)
-{
-    const struct op *parent = state_op(d->s, o->parent);
-
-    return o->to != 0 && (!own_choice(o) || (parent != NULL && parent->kind == OP_RESUME));
-}
-
-/* The target of a move, or 0 with the operation ended or a note. */
-static uint32_t move_target(struct decide *d, const struct vm *vm, const struct op *o, uint32_t from,
-                            char why[TEXT_SIZE])
-{
-    const struct place p = {.avoid = NODE_BIT(from), .prefer = o->to, .need_room = true};
-    char reason[TEXT_SIZE];
-    bool soon = false;
-    uint32_t to = 0;
-
-    if (!to_there_only(d, o)) {
-        to = place_of(d, vm, &p, &soon, why);
-    } else {
-        to = place_fits(d, vm, o->to, &p, &soon, reason) ? o->to : 0;
-        text_format(why, TEXT_SIZE, "node '%s': %.300s", decide_node_name(d, o->to), reason);
-    }
-    if (to == 0 && soon) {
-        decide_note(d, "%s", why);
-    } else if (to == 0) {
-        end_failed(d, o, why);
-    } else if (!move_slot(d, from, to)) {
-        to = 0;
-    } else {
-        place_take(d, vm, to);
-        if (to == o->to && own_choice(o) && !to_there_only(d, o)) {
-            text_format(why, TEXT_SIZE, "%s", o->why);
-        }
-    }
-    return to;
-}
-
-/* The proof is still to come, or under way. */
-static bool locks_coming(const struct decide *d, const struct vm *vm, uint32_t x, uint32_t y)
-{
-    node_set both = NODE_BIT(x) | NODE_BIT(y);
-
-    for (unsigned i = 0; i < vm->disks; i++) {
-        const struct volume *v = vm_volume(d->s, vm->disk[i]);
-
-        if (v == NULL || (volume_provable(d, v) & both) != both) {
-            return false;
-        }
-    }
-    return vm->disks > 0 && !vm_locks_proven(d->s, vm, x, y);
-}
-
-static void run_live(struct decide *d, const struct vm *vm, const struct op *o)
-{
-    const struct claim *c = &vm->claim[0];
-    char why[TEXT_SIZE];
-    struct event *e;
-    uint32_t to;
-
-    if (vm->claims == 0) {
-        end_failed(d, o, "the VM ended during its migration");
-    } else if (c->obs == OBS_PAUSED) {
-        bring_up(d, vm, o); /* arrived, or left behind paused: it exists here alone (C5) */
-    } else if (c->node != o->from) {
-        decide_op_end(d, o, OPS_DONE, "it runs on its new node");
-    } else if (o->tries > 0 || o->cancel) {
-        end_tried(d, o);
-    } else {
-        to = move_target(d, vm, o, c->node, why);
-        if (to != 0 && d->s->opt.live_arrival == ARRIVE_DIRECT && locks_coming(d, vm, c->node, to)) {
-            decide_note(d, "C5: whether image locks hold between nodes '%s' and '%s' is being proven",
-                        decide_node_name(d, c->node), decide_node_name(d, to));
-            return;
-        }
-        e = to ? emit_job(d, vm, JOB_MIGRATE, c->node, why) : NULL;
-        if (e != NULL) {
-            e->to = to;
-            e->flags = d->s->opt.live_arrival == ARRIVE_DIRECT && vm_locks_proven(d->s, vm, c->node, to)
-                           ? 0
-                           : EVF_PAUSED;
-        }
-    }
-}
-
-static void run_quick(struct decide *d, const struct vm *vm, const struct op *o)
-{
-    const struct claim *c = &vm->claim[0];
-    char why[TEXT_SIZE];
-    struct event *e;
-    uint32_t to;
-
-    if (vm->claims == 0 && vm->saved.tag == 0) {
-        end_failed(d, o, "the VM ended while it was saved or restored");
-        return;
-    }
-    if (vm->claims == 0 || vm->saved.tag != 0 || (c->obs == OBS_RUNNING && c->node != o->from)) {
-        bring_up(d, vm, o);
-        return;
-    }
-    if (o->to == o->from) { /* no other node could take it once it was saved */
-        end_failed(d, o, "it was restored on the node that it came from");
-        return;
-    }
-    if (o->tries > 0 || o->cancel) {
-        if (c->obs == OBS_PAUSED && o->tries < DRAIN_TRIES) {
-            (void)emit_job(d, vm, JOB_RESUME, c->node, "S6: it was not saved, so it goes on where it is");
-            return;
-        }
-        end_tried(d, o);
-        return;
-    }
-    to = move_target(d, vm, o, c->node, why);
-    e = to ? emit_job(d, vm, JOB_SAVE, c->node, why) : NULL;
-    if (e != NULL) {
-        e->to = to;
-    }
-}
-
-static void run_stop(struct decide *d, const struct vm *vm, const struct op *o)
-{
-    struct event *e;
-
-    if (vm->claims == 0) {
-        if (vm->saved.tag != 0 && (vm->saved.consumed || (o->flags & EVF_FORCE) != 0)) {
-            emit_vm(d, vm, EV_VOID,
-                    vm->saved.consumed ? "C6: its saved state was consumed, and the VM is gone"
-                                       : "an operator discards the saved state");
-        } else {
-            decide_op_end(d, o, OPS_DONE, "it is off");
-        }
-    } else if (o->cancel || o->tries >= 2) {
-        end_tried(d, o);
-    } else {
-        e = emit_job(d, vm, JOB_STOP, vm->claim[0].node, o->tries ? "once more, by force" : "it is to stop");
-        if (e != NULL) {
-            e->flags = o->tries ? EVF_FORCE : o->flags & EVF_FORCE;
-        }
-    }
-}
-
-static void run_save(struct decide *d, const struct vm *vm, const struct op *o)
-{
-    if (vm->claims == 0) {
-        if (vm->saved.tag != 0) {
-            decide_op_end(d, o, OPS_DONE, "it is saved");
-        } else {
-            end_failed(d, o, "the VM ended while it was saved");
-        }
-    } else if (o->cancel || o->tries > 0) {
-        if (vm->claim[0].obs == OBS_PAUSED && o->tries < DRAIN_TRIES) {
-            (void)emit_job(d, vm, JOB_RESUME, vm->claim[0].node, "S6: it was not saved, so it goes on");
-            return;
-        }
-        end_tried(d, o);
-    } else {
-        (void)emit_job(d, vm, JOB_SAVE, vm->claim[0].node, "an operator asked for it");
-    }
-}
-
-static void run_reset(struct decide *d, const struct vm *vm, const struct op *o)
-{
-    if (vm->claims == 0) {
-        end_failed(d, o, "the VM ended");
-    } else if (o->tries > 0 || o->cancel) {
-        end_tried(d, o);
-    } else if (o->state == OPS_QUEUED) {
-        (void)emit_job(d, vm, JOB_RESET, vm->claim[0].node, "an operator asked for it");
-    } else {
-        end_failed(d, o, "its node was lost before it said whether it was reset");
-    }
-}
-
-static void emit_assign(struct decide *d, const struct vm *vm, uint32_t to, uint64_t op, const char *why)
-{
-    struct event *e = decide_emit(d, EV_ASSIGN, "%s", why);
-
-    if (e != NULL) {
-        e->to = to;
-        e->id = op;
-        text_copy(e->subject, sizeof e->subject, vm->name);
-    }
-}
-
-/* A VM that is off leaves a node, for its own move (o) or a drain (op). */
-static void assign(struct decide *d, const struct vm *vm, const struct op *o, uint32_t avoid, uint32_t prefer,
-                   uint64_t op)
-{
-    const struct place p = {.avoid = avoid ? NODE_BIT(avoid) : 0, .prefer = prefer};
-    char why[TEXT_SIZE], text[TEXT_SIZE];
-    bool soon = false;
-    uint32_t to = place_choose(d, vm, &p, &soon, why);
-
-    if (to != 0) {
-        text_format(text, sizeof text, "it is off, so only its owner changes; %.300s", why);
-        emit_assign(d, vm, to, op, text);
-        return;
-    }
-    decide_note(d, "%s", why);
-    if (o != NULL && !soon) {
-        end_failed(d, o, why);
-    }
-}
-
-static void run_op(struct decide *d, const struct vm *vm, const struct op *o)
-{
-    switch (o->kind) {
-    case OP_START:
-        bring_up(d, vm, o);
-        return;
-    case OP_STOP:
-        run_stop(d, vm, o);
-        return;
-    case OP_SAVE:
-        run_save(d, vm, o);
-        return;
-    case OP_RESET:
-        run_reset(d, vm, o);
-        return;
-    case OP_LIVE:
-        run_live(d, vm, o);
-        return;
-    case OP_QUICK:
-        run_quick(d, vm, o);
-        return;
-    case OP_MOVE:
-        if (vm->claims != 0) {
-            end_failed(d, o, "the VM is not off any more");
-        } else {
-            assign(d, vm, o, o->from, o->to, o->id);
-        }
-        return;
-    case OP_NONE:
-    case OP_DRAIN:
-    case OP_RESUME:
-    case OP_FENCE:
-    case OP_CONFIRM:
-    case OP_FENCE_TEST:
-    case OP_VOLUME_REMOVE:
-    case OP_NODE_ADD:
-    case OP_NODE_REMOVE:
-    case OP_KINDS:
-        return;
-    }
-}
-
 /* ---- without an operation: is it as it is wanted, and where it should be? ---- */
-
-/* How it is to leave its node in a drain (REQ-F5), if it can be saved. OP_NONE: it may not move. */
-static enum op_kind drain_wish(const struct decide *d, const struct vm *vm, const struct op *drain)
-{
-    if (vm->claim[0].obs != OBS_RUNNING) {
-        return OP_QUICK;
-    }
-    if (vm->tries >= DRAIN_TRIES && strcmp(drain->blocked, "quick") == 0) {
-        return OP_QUICK;
-    }
-    if (vm->tries >= DRAIN_TRIES || vm->set.migration == MIG_NONE) {
-        return strcmp(drain->blocked, "shutdown") == 0 ? OP_STOP : OP_NONE;
-    }
-    if (drain->mode == MIG_QUICK || vm->set.migration == MIG_QUICK) {
-        return OP_QUICK;
-    }
-    if (drain->mode == MIG_LIVE || vm->set.migration == MIG_LIVE) {
-        return OP_LIVE;
-    }
-    return vm->set.priority <= d->s->opt.quick_priority ? OP_QUICK : OP_LIVE;
-}
-
-static enum op_kind drain_kind(const struct decide *d, const struct vm *vm, const struct op *drain)
-{
-    enum op_kind kind = drain_wish(d, vm, drain);
-
-    if (kind != OP_QUICK || vm_savable(d->s, vm)) {
-        return kind;
-    }
-    return vm->claim[0].obs == OBS_RUNNING && vm->tries < DRAIN_TRIES ? OP_LIVE : OP_NONE;
-}
-
-static const char *drain_obstacle(const struct vm *vm)
-{
-    return vm->set.migration == MIG_NONE ? "migration=none" : vm->error;
-}
-
-bool drain_blocked(struct decide *d, const struct vm *vm, const struct op *drain)
-{
-    const struct place p = {.avoid = NODE_BIT(drain->node), .need_room = vm->claims != 0};
-    bool soon = false;
-    char why[TEXT_SIZE];
-
-    if (vm->op != 0 || vm->job != 0) {
-        return false;
-    }
-    if (vm->claims != 0 && drain_kind(d, vm, drain) == OP_NONE) {
-        decide_note(d, "%s", drain_obstacle(vm));
-        return true;
-    }
-    if (place_of(d, vm, &p, &soon, why) == 0 && !soon) {
-        decide_note(d, "%s", why);
-        return true;
-    }
-    return false;
-}
-
-static void drain_vm(struct decide *d, const struct vm *vm, const struct op *drain)
-{
-    const struct place p = {.avoid = NODE_BIT(drain->node), .need_room = true};
-    char why[TEXT_SIZE], text[TEXT_SIZE];
-    bool soon = false;
-    enum op_kind kind;
-    uint32_t to;
-
-    if (vm->claims == 0) {
-        assign(d, vm, NULL, drain->node, 0, drain->id);
-        return;
-    }
-    kind = drain_kind(d, vm, drain);
-    if (kind == OP_NONE) {
-        decide_note(d, "it is blocked in the drain of node '%s': %s", decide_node_name(d, drain->node),
-                    drain_obstacle(vm));
-        return;
-    }
-    if (kind == OP_STOP) {
-        (void)begin_op(d, vm, kind, drain->id, drain->node, 0,
-                       "its node is being drained and it cannot move: shut down");
-        return;
-    }
-    to = place_of(d, vm, &p, &soon, why);
-    if (to == 0) {
-        decide_note(d, "it is to leave node '%s', but %s", decide_node_name(d, drain->node), why);
-        return;
-    }
-    text_format(text, sizeof text, "its node is being drained: %s; %s",
-                kind == OP_LIVE ? "live, by its priority" : "quick migration, by its priority or setting",
-                why);
-    (void)begin_op(d, vm, kind, drain->id, drain->node, to, text);
-}
-
-static void go_home(struct decide *d, const struct vm *vm, const struct op *resume)
-{
-    const struct place p = {.prefer = resume->node, .need_room = vm->claims != 0};
-    bool soon = false, quick = vm->set.migration == MIG_QUICK || vm->set.priority <= d->s->opt.quick_priority;
-    bool fits;
-    char why[TEXT_SIZE];
-
-    fits = vm->plan == resume->node || place_fits(d, vm, resume->node, &p, &soon, why);
-    if (!fits) {
-        decide_note(d, "it is to go home to node '%s', but %s", decide_node_name(d, resume->node), why);
-        if (soon) {
-            return;
-        }
-    }
-    if (vm->claims == 0) {
-        emit_assign(d, vm, fits ? resume->node : vm->owner, resume->id,
-                    fits ? "it is off, so only its owner changes; failback: it goes home"
-                         : "failback: its home cannot take it, so it belongs where it is now");
-        return;
-    }
-    (void)begin_op(d, vm, quick && vm_savable(d->s, vm) ? OP_QUICK : OP_LIVE, resume->id, vm->claim[0].node,
-                   resume->node, "failback: it goes home");
-}
-
-/* The drain or failback that this VM is part of, or NULL. */
-static const struct op *node_op(const struct decide *d, uint32_t node, enum op_kind kind)
-{
-    const struct node *n = state_node(d->s, node);
-    const struct op *o = n != NULL ? state_op(d->s, n->op) : NULL;
-
-    return o != NULL && o->kind == kind && o->state < OPS_DONE ? o : NULL;
-}
 
 /* The node where it was cannot take it yet, but soon can (it joins, its volume is being mounted). */
 static bool owner_soon(const struct decide *d, const struct vm *vm)
@@ -698,20 +163,10 @@ static bool owner_soon(const struct decide *d, const struct vm *vm)
 }
 
 /* The cluster starts it again by itself when it is gone. */
-static bool comes_back(const struct vm *vm)
+bool vm_comes_back(const struct vm *vm)
 {
     return vm->wanted == WANT_RUNNING && vm->set.priority != PRIO_NONE &&
            vm->restarts <= vm->set.restart_limit && vm->tries <= vm->set.restart_limit;
-}
-
-bool home_blocked(const struct decide *d, const struct vm *vm)
-{
-    const struct place p = {.need_room = true};
-    bool soon = false;
-    char why[TEXT_SIZE];
-
-    return vm->claims == 0 && vm->op == 0 && comes_back(vm) &&
-           (d->s->disarm.index != 0 || (place_of(d, vm, &p, &soon, why) == 0 && !soon));
 }
 
 /* Wanted running, and nowhere. */
@@ -740,18 +195,19 @@ static void recover(struct decide *d, const struct vm *vm)
         if (node == 0) {
             decide_note(d, "%s", why);
         } else if (vm->saved.tag != 0 && vm->saved.consumed && !MUTANT(restored_twice)) {
-            emit_vm(d, vm, EV_VOID,
-                    "C6: its saved state was consumed and the VM is gone: it crashed, and starts cold");
+            decide_emit_vm(
+                d, vm, EV_VOID,
+                "C6: its saved state was consumed and the VM is gone: it crashed, and starts cold");
         } else {
             /* Where no start is free there it has its place at least: those that need one are placed as a
              * set. */
             slot = d->starts[node] < d->s->opt.starts_per_node;
             text_format(text, sizeof text, "%s%s%s", wanted, slot ? "" : "; ", slot ? "" : why);
             place_take(d, vm, node);
-            if (begin_op(d, vm, OP_START, 0, vm->owner, node, text) != NULL && slot) {
+            if (decide_emit_begin(d, vm, OP_START, 0, vm->owner, node, text) != NULL && slot) {
                 /* In the same batch, so that a recovery costs one commit: it binds to the operation just
                  * begun. */
-                launch(d, vm, node, why);
+                decide_launch(d, vm, node, why);
             }
         }
     }
@@ -760,7 +216,7 @@ static void recover(struct decide *d, const struct vm *vm)
 static void without_op(struct decide *d, const struct vm *vm)
 {
     const struct claim *c = &vm->claim[0];
-    const struct op *o = node_op(d, vm->claims ? c->node : vm->owner, OP_DRAIN);
+    const struct op *o = decide_node_op(d, vm->claims ? c->node : vm->owner, OP_DRAIN);
 
     if (o != NULL && !vm->wait) {
         drain_vm(d, vm, o);
@@ -768,8 +224,8 @@ static void without_op(struct decide *d, const struct vm *vm)
             return;
         }
     }
-    o = vm->home != 0 && vm->home != vm->owner ? node_op(d, vm->home, OP_RESUME) : NULL;
-    if (o != NULL && !vm->wait && (vm->claims != 0 || !comes_back(vm))) { /* else it is started first */
+    o = vm->home != 0 && vm->home != vm->owner ? decide_node_op(d, vm->home, OP_RESUME) : NULL;
+    if (o != NULL && !vm->wait && (vm->claims != 0 || !vm_comes_back(vm))) { /* else it is started first */
         go_home(d, vm, o);
         return;
     }
@@ -783,12 +239,12 @@ static void without_op(struct decide *d, const struct vm *vm)
         decide_note(d, "restart_limit: it could not be resumed; start it by hand when that is mended: %s",
                     vm->error);
     } else if (vm->wanted == WANT_RUNNING && c->obs == OBS_PAUSED && !vm->wait && !decide_paused(d)) {
-        (void)begin_op(d, vm, OP_START, 0, c->node, c->node,
-                       vm->saved.tag != 0 ? "it was restored and still stands paused"
-                                          : "S6: it stands paused, and exists nowhere else");
+        (void)decide_emit_begin(d, vm, OP_START, 0, c->node, c->node,
+                                vm->saved.tag != 0 ? "it was restored and still stands paused"
+                                                   : "S6: it stands paused, and exists nowhere else");
     } else if ((vm->wanted == WANT_STOPPED || vm->wanted == WANT_SAVED) && !vm->wait &&
                vm->tries <= vm->set.restart_limit) {
-        (void)begin_op(d, vm, OP_STOP, 0, c->node, 0, "it runs though it is wanted stopped");
+        (void)decide_emit_begin(d, vm, OP_STOP, 0, c->node, 0, "it runs though it is wanted stopped");
     } else if (vm->wait) {
         decide_note(d, "%s", vm->error);
     }
@@ -816,7 +272,7 @@ static bool op_needs_place(const struct decide *d, const struct vm *vm, const st
     if (off && ((o->kind == OP_START && (usable || vm->saved.tag == 0)) || (o->kind == OP_QUICK && usable))) {
         p->tried = o->tried;
     } else if ((o->kind == OP_LIVE || o->kind == OP_QUICK) && o->tries == 0 && vm->saved.tag == 0 &&
-               settled_on(d, vm, o->from) && !to_there_only(d, o)) {
+               settled_on(d, vm, o->from) && !op_to_there_only(d, o)) {
         p->avoid = NODE_BIT(o->from);
     } else {
         return false;
@@ -829,14 +285,15 @@ static bool op_needs_place(const struct decide *d, const struct vm *vm, const st
 static bool idle_needs_place(const struct decide *d, const struct vm *vm, struct place *p)
 {
     uint32_t node = vm->claims ? vm->claim[0].node : vm->owner;
-    const struct op *drain = node_op(d, node, OP_DRAIN);
-    const struct op *resume = vm->home != 0 && vm->home != vm->owner ? node_op(d, vm->home, OP_RESUME) : NULL;
+    const struct op *drain = decide_node_op(d, node, OP_DRAIN);
+    const struct op *resume =
+        vm->home != 0 && vm->home != vm->owner ? decide_node_op(d, vm->home, OP_RESUME) : NULL;
 
     if (vm->wait) {
         return false;
     }
     if (vm->claims == 0) {
-        return d->s->disarm.index == 0 && comes_back(vm) && vm->unseen == 0 && !vm->saved.consumed &&
+        return d->s->disarm.index == 0 && vm_comes_back(vm) && vm->unseen == 0 && !vm->saved.consumed &&
                !owner_soon(d, vm);
     }
     if (!settled_on(d, vm, node)) {
@@ -879,7 +336,7 @@ void decide_vm(struct decide *d, const struct vm *vm)
         return;
     }
     if (o != NULL) {
-        run_op(d, vm, o);
+        decide_vm_op(d, vm, o);
     } else {
         without_op(d, vm);
     }

@@ -133,10 +133,7 @@ static int rows_set(const struct option_row *rows, unsigned n, void *base, unsig
 
     for (unsigned i = 0; i < n; i++) {
         if (strcmp(rows[i].key, key) == 0 && rows[i].level > level) {
-            (void)err_set(err, RC_REFUSED, "'%s' needs feature level %u, and the cluster has %u", key,
-                          rows[i].level, level);
-            err_hint(err, LEVEL_HINT);
-            return RC_REFUSED;
+            return refuse_level(err, key, rows[i].level, level);
         }
         if (strcmp(rows[i].key, key) == 0) {
             return row_set(&rows[i], base, value, err);

@@ -8,55 +8,6 @@
 #include "common/mutant.h"
 #include "core/state_edit.h"
 
-static const char *const mode_keys[] = {"active", "draining", "drained"};
-static const char *const wanted_keys[] = {"stopped", "running", "saved", "paused"};
-static const char *const priority_keys[] = {"none", "low", "medium", "high"};
-static const char *const op_kind_keys[OP_KINDS] = {
-    "none",          "start",         "stop",     "save",       "reset", "live-migrate",
-    "quick-migrate", "move",          "drain",    "resume",     "fence", "confirm-down",
-    "fence-test",    "volume-remove", "node-add", "node-remove"};
-static const char *const op_state_keys[OPS_STATES] = {"queued", "running",   "done",
-                                                      "failed", "cancelled", "timed-out"};
-static const char *const job_kind_keys[JOB_KINDS] = {
-    "none",  "start", "stop",         "save",         "restore",     "resume",    "reset",   "migrate",
-    "probe", "fence", "fence-status", "volume-start", "volume-stop", "lock-hold", "lock-try"};
-static const char *const rule_kind_keys[RULE_KINDS] = {"apart", "together", "owners"};
-
-const char *node_mode_key(enum node_mode m)
-{
-    return mode_keys[m];
-}
-
-const char *vm_wanted_key(enum vm_wanted w)
-{
-    return wanted_keys[w];
-}
-
-const char *priority_key(enum priority p)
-{
-    return priority_keys[p];
-}
-
-const char *op_kind_key(enum op_kind k)
-{
-    return op_kind_keys[k];
-}
-
-const char *op_state_key(enum op_state st)
-{
-    return op_state_keys[st];
-}
-
-const char *job_kind_key(enum job_kind k)
-{
-    return job_kind_keys[k];
-}
-
-const char *rule_kind_key(enum rule_kind k)
-{
-    return rule_kind_keys[k];
-}
-
 struct state *state_new(const char *cluster_name)
 {
     struct state *s = calloc(1, sizeof *s);
@@ -323,7 +274,7 @@ node_set vm_claim_set(const struct vm *vm)
 /* ---- editing ---- */
 
 /* Makes room for one more in an array of pointers; it grows at powers of two. */
-static int reserve(void ***array, unsigned n)
+int list_reserve(void ***array, unsigned n)
 {
     void **grown;
 
@@ -339,12 +290,12 @@ static int reserve(void ***array, unsigned n)
 }
 
 /* Inserts object into a sorted array of pointers. */
-static int insert(void ***array, unsigned n, size_t offset, void *object)
+int list_insert(void ***array, unsigned n, size_t offset, void *object)
 {
     bool found;
     unsigned at;
 
-    if (reserve(array, n) != 0) {
+    if (list_reserve(array, n) != 0) {
         return RC_NO_MEMORY;
     }
     at = position(*array, n, offset, (const char *)object + offset, &found);
@@ -353,7 +304,7 @@ static int insert(void ***array, unsigned n, size_t offset, void *object)
     return 0;
 }
 
-static void drop(void **array, unsigned n, const void *object)
+void list_drop(void **array, unsigned n, const void *object)
 {
     for (unsigned i = 0; i < n; i++) {
         if (array[i] == object) {
@@ -365,28 +316,24 @@ static void drop(void **array, unsigned n, const void *object)
 
 int state_add_vm(struct state *s, struct vm *vm)
 {
-    if (insert((void ***)(void *)&s->vm, s->vms, offsetof(struct vm, name), vm) != 0) {
+    if (list_insert((void ***)(void *)&s->vm, s->vms, offsetof(struct vm, name), vm) != 0) {
         return RC_NO_MEMORY;
     }
-    if (insert((void ***)(void *)&s->by_uuid, s->vms, offsetof(struct vm, uuid), vm) != 0) {
-        drop((void **)s->vm, s->vms + 1, vm);
+    if (list_insert((void ***)(void *)&s->by_uuid, s->vms, offsetof(struct vm, uuid), vm) != 0) {
+        list_drop((void **)s->vm, s->vms + 1, vm);
         return RC_NO_MEMORY;
     }
     s->vms++;
     return 0;
 }
 
-static void spend(struct state *s, const struct vm *vm, bool back);
-
 void state_remove_vm(struct state *s, struct vm *vm)
 {
-    drop((void **)s->vm, s->vms, vm);
-    drop((void **)s->by_uuid, s->vms, vm);
+    list_drop((void **)s->vm, s->vms, vm);
+    list_drop((void **)s->by_uuid, s->vms, vm);
     s->vms--;
     state_unrule_vm(s, vm);
-    spend(s, vm, true);
-    s->touches = s->looks = s->waitings = 0;
-    s->touched_all = s->on_all = true; /* all is derived anew when the entry has been applied */
+    state_account_gone(s, vm);
     vm_free(vm);
 }
 
@@ -396,11 +343,11 @@ int state_add_rule(struct state *s, struct rule *r)
 {
     unsigned i;
 
-    if (reserve((void ***)(void *)&s->rule, s->rules) != 0) {
+    if (list_reserve((void ***)(void *)&s->rule, s->rules) != 0) {
         return RC_NO_MEMORY;
     }
     for (i = 0; i < r->vms; i++) {
-        if (reserve((void ***)(void *)&r->vm[i]->rule, r->vm[i]->rules) != 0) {
+        if (list_reserve((void ***)(void *)&r->vm[i]->rule, r->vm[i]->rules) != 0) {
             return RC_NO_MEMORY;
         }
     }
@@ -414,9 +361,9 @@ int state_add_rule(struct state *s, struct rule *r)
 void state_remove_rule(struct state *s, struct rule *r)
 {
     for (unsigned i = 0; i < r->vms; i++) {
-        drop((void **)r->vm[i]->rule, r->vm[i]->rules--, r);
+        list_drop((void **)r->vm[i]->rule, r->vm[i]->rules--, r);
     }
-    drop((void **)s->rule, s->rules--, r);
+    list_drop((void **)s->rule, s->rules--, r);
     rule_free(r);
 }
 
@@ -429,14 +376,14 @@ void state_unrule_vm(struct state *s, struct vm *vm)
             state_remove_rule(s, r);
             continue;
         }
-        drop((void **)r->vm, r->vms--, vm);
-        drop((void **)vm->rule, vm->rules--, r);
+        list_drop((void **)r->vm, r->vms--, vm);
+        list_drop((void **)vm->rule, vm->rules--, r);
     }
 }
 
 int state_add_volume(struct state *s, struct volume *v)
 {
-    if (insert((void ***)(void *)&s->volume, s->volumes, offsetof(struct volume, name), v) != 0) {
+    if (list_insert((void ***)(void *)&s->volume, s->volumes, offsetof(struct volume, name), v) != 0) {
         return RC_NO_MEMORY;
     }
     s->volumes++;
@@ -445,13 +392,13 @@ int state_add_volume(struct state *s, struct volume *v)
 
 void state_remove_volume(struct state *s, struct volume *v)
 {
-    drop((void **)s->volume, s->volumes--, v);
+    list_drop((void **)s->volume, s->volumes--, v);
     free(v);
 }
 
 int state_add_fence(struct state *s, struct fence_device *f)
 {
-    if (insert((void ***)(void *)&s->fence, s->fences, offsetof(struct fence_device, name), f) != 0) {
+    if (list_insert((void ***)(void *)&s->fence, s->fences, offsetof(struct fence_device, name), f) != 0) {
         return RC_NO_MEMORY;
     }
     s->fences++;
@@ -460,7 +407,7 @@ int state_add_fence(struct state *s, struct fence_device *f)
 
 void state_remove_fence(struct state *s, struct fence_device *f)
 {
-    drop((void **)s->fence, s->fences--, f);
+    list_drop((void **)s->fence, s->fences--, f);
     fence_free(f);
 }
 
@@ -581,71 +528,6 @@ bool vm_locks_proven(const struct state *s, const struct vm *vm, uint32_t x, uin
     return vm->disks > 0;
 }
 
-const char *node_state_key(const struct state *s, const struct node *n)
-{
-    static const char *const keys[NODE_STATES] = {"offline", "joining", "online", "daemon-lost", "unclean"};
-
-    if (n->state == NODE_UNCLEAN) {
-        for (unsigned i = 0; i < s->jobs; i++) {
-            if (s->job[i].kind == JOB_FENCE && s->job[i].to == n->id) {
-                return "fencing";
-            }
-        }
-    }
-    return keys[n->state];
-}
-
-/* While a job is in flight, the VM is what the job makes of it. */
-static const char *vm_job_state(const struct state *s, const struct vm *vm)
-{
-    static const char *const keys[JOB_KINDS] = {[JOB_START] = "starting",
-                                                [JOB_STOP] = "stopping",
-                                                [JOB_SAVE] = "saving",
-                                                [JOB_RESTORE] = "restoring",
-                                                [JOB_MIGRATE] = "migrating"};
-    const struct job *j = vm->job ? state_job(s, vm->job) : NULL;
-    const struct op *o = vm->op ? state_op(s, vm->op) : NULL;
-
-    if (j == NULL) {
-        return NULL;
-    }
-    if (j->kind == JOB_RESUME) {
-        return o != NULL && o->kind == OP_LIVE ? "migrating" : "restoring";
-    }
-    return keys[j->kind];
-}
-
-const char *vm_state_key(const struct state *s, const struct vm *vm)
-{
-    const char *key = vm_job_state(s, vm);
-    bool paused = false, unknown = false, running = false;
-
-    if (key != NULL) {
-        return key;
-    }
-    for (unsigned i = 0; i < vm->claims; i++) {
-        const struct node *n = state_node(s, vm->claim[i].node);
-        bool known = n != NULL && n->state == NODE_ONLINE;
-
-        running |= known && vm->claim[i].obs == OBS_RUNNING;
-        paused |= known && (vm->claim[i].obs == OBS_PAUSED || vm->claim[i].obs == OBS_INCOMING);
-        unknown |= !known || vm->claim[i].obs == OBS_UNKNOWN;
-    }
-    if (running) {
-        return "running";
-    }
-    if (unknown) {
-        return "unknown";
-    }
-    if (paused) {
-        return "paused";
-    }
-    if (vm->saved.tag != 0 && !vm->saved.consumed) {
-        return "saved";
-    }
-    return vm->wanted == WANT_RUNNING && vm->error[0] != '\0' && vm->op == 0 ? "failed" : "stopped";
-}
-
 /*
  * A node that joins under a fence agent (N1) may fence others meanwhile: when each waits for an agent of the
  * other's, or of one that is lost, somebody has to begin.
@@ -671,244 +553,4 @@ uint32_t vm_where(const struct state *s, const struct vm *vm)
         }
     }
     return vm->claims ? vm->claim[0].node : 0;
-}
-
-/* ---- what is spoken for ---- */
-
-uint64_t node_memory_mib(const struct state *s, const struct node *n)
-{
-    return n->memory_mib > s->opt.memory_reserve_mib ? n->memory_mib - s->opt.memory_reserve_mib : 0;
-}
-
-uint32_t node_vcpus(const struct state *s, const struct node *n)
-{
-    uint64_t cpus = n->cpus > s->opt.cpu_reserve ? n->cpus - s->opt.cpu_reserve : 0;
-
-    if (s->level < 2 || s->opt.cpu_overcommit_percent == 0) {
-        return UINT32_MAX; /* A13: an older node would count otherwise */
-    }
-    cpus = cpus * s->opt.cpu_overcommit_percent / 100;
-    return cpus < UINT32_MAX ? (uint32_t)cpus : UINT32_MAX;
-}
-
-uint64_t node_memory_used_mib(const struct state *s, uint32_t node)
-{
-    return s->used.mib[node];
-}
-
-/*
- * Where it is, and where it is bound: a quick migration's target is spoken for while the source still saves.
- * What waits for its turn has its place too: a whole set is placed before it is moved.
- */
-static node_set spoken_for(const struct vm *vm, const struct op *o)
-{
-    node_set set = vm_claim_set(vm);
-
-    if (o != NULL && o->to != 0 && (o->kind == OP_LIVE || o->kind == OP_QUICK || o->kind == OP_START) &&
-        o->state < OPS_DONE) {
-        set |= NODE_BIT(o->to);
-    }
-    return set;
-}
-
-static void spend(struct state *s, const struct vm *vm, bool back)
-{
-    for (node_set left = vm->spoken; left != 0; left &= left - 1) {
-        unsigned id = (unsigned)__builtin_ctzll(left) + 1;
-
-        s->used.mib[id] += back ? -vm->spoken_mib : vm->spoken_mib;
-        s->used.cpus[id] += back ? -vm->spoken_cpus : vm->spoken_cpus;
-    }
-}
-
-static bool is_kept_together(const struct vm *vm)
-{
-    for (unsigned i = 0; i < vm->rules; i++) {
-        if (vm->rule[i]->kind == RULE_TOGETHER) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void state_account_vm(struct state *s, struct vm *vm)
-{
-    const struct op *o = vm->op ? state_op(s, vm->op) : NULL;
-    node_set before = vm->spoken;
-
-    spend(s, vm, true);
-    vm->spoken = spoken_for(vm, o);
-    vm->spoken_mib = vm->memory_mib + s->opt.vm_overhead_mib;
-    vm->spoken_cpus = vm->cpus;
-    spend(s, vm, false);
-    vm->queued = o != NULL && o->kind == OP_START && o->state == OPS_QUEUED && vm->claims == 0 ? o->to : 0;
-    vm->stuck = 0;
-    s->room += vm->planned; /* its place is taken now, or free again */
-    vm->planned = false;
-    /* Where it leaves there is room; where it comes, those that rules keep together with it may follow. */
-    s->room += (before & ~vm->spoken) != 0 || (before != vm->spoken && vm->rules > 0);
-    s->room +=
-        is_kept_together(vm); /* whether it is to run as well, or not any more, is the others' matter too */
-}
-
-static void list_on(struct state *s, struct vm *vm)
-{
-    node_set on = vm_claim_set(vm) | vm->unseen;
-
-    for (node_set left = on & ~vm->on; left != 0; left &= left - 1) {
-        unsigned id = (unsigned)__builtin_ctzll(left) + 1;
-
-        if (reserve((void ***)(void *)&s->on[id].vm, s->on[id].n) != 0) {
-            s->on_all = true;
-        } else {
-            s->on[id].vm[s->on[id].n++] = vm;
-        }
-    }
-    for (node_set left = vm->on & ~on; left != 0; left &= left - 1) {
-        unsigned id = (unsigned)__builtin_ctzll(left) + 1;
-
-        for (unsigned i = 0; i < s->on[id].n; i++) {
-            if (s->on[id].vm[i] == vm) {
-                s->on[id].vm[i] = s->on[id].vm[--s->on[id].n];
-                break;
-            }
-        }
-    }
-    vm->on = on;
-}
-
-struct vm *const *state_on(const struct state *s, uint32_t node, unsigned *n)
-{
-    *n = s->on_all ? s->vms : s->on[node].n;
-    return s->on_all ? s->vm : s->on[node].vm;
-}
-
-/* Keeps a VM's membership of a sorted list. Out of memory: false. */
-static bool enlist(struct vm ***list, unsigned *n, struct vm *vm, bool *listed, bool wanted)
-{
-    if (wanted && !*listed) {
-        if (insert((void ***)(void *)list, *n, offsetof(struct vm, name), vm) != 0) {
-            return false;
-        }
-        ++*n;
-    } else if (!wanted && *listed) {
-        drop((void **)*list, (*n)--, vm);
-    }
-    *listed = wanted;
-    return true;
-}
-
-void state_look_at(struct state *s, struct vm *vm, bool wanted)
-{
-    if (!enlist(&s->look, &s->looks, vm, &vm->looked_at, wanted)) {
-        s->look_all = true;
-    }
-}
-
-static void account_derived(struct state *s, struct vm *vm)
-{
-    state_account_vm(s, vm);
-    list_on(s, vm);
-    state_look_at(s, vm, !MUTANT(look_missed));
-    if (!enlist(&s->waiting, &s->waitings, vm, &vm->waits, vm->wait)) {
-        s->waiting_all = true;
-    }
-}
-
-/* The lists are filled without sorting: s->vm is sorted. */
-void state_account(struct state *s)
-{
-    s->waitings = s->looks = 0;
-    s->waiting_all = s->on_all = false;
-    s->look_all = true;
-    for (uint32_t id = 1; id <= NODES_MAX; id++) {
-        s->on[id].n = 0;
-    }
-    s->room++;
-    for (unsigned i = 0; i < s->vms; i++) {
-        struct vm *vm = s->vm[i];
-
-        state_account_vm(s, vm);
-        vm->on = 0;
-        list_on(s, vm);
-        vm->looked_at = vm->waits = false;
-        if (vm->wait && !s->waiting_all) {
-            if (reserve((void ***)(void *)&s->waiting, s->waitings) == 0) {
-                s->waiting[s->waitings++] = vm;
-                vm->waits = true;
-            } else {
-                s->waiting_all = true;
-            }
-        }
-    }
-    s->node_ops = s->ended = 0;
-    for (unsigned i = 0; i < s->ops; i++) {
-        s->ended += s->op[i].state >= OPS_DONE;
-        s->node_ops += s->op[i].state < OPS_DONE && s->op[i].kind > OP_MOVE;
-    }
-}
-
-bool state_accounts(const struct state *s)
-{
-    struct usage u = {{0}, {0}};
-    unsigned ended = 0, node_ops = 0;
-
-    for (unsigned i = 0; i < s->vms; i++) {
-        const struct vm *vm = s->vm[i];
-
-        if (vm->spoken != spoken_for(vm, vm->op ? state_op(s, vm->op) : NULL) ||
-            (!s->on_all && vm->on != (vm_claim_set(vm) | vm->unseen)) ||
-            (!s->waiting_all && vm->waits != vm->wait)) {
-            return false;
-        }
-        for (node_set left = vm->spoken; left != 0; left &= left - 1) {
-            u.mib[__builtin_ctzll(left) + 1] += vm->memory_mib + s->opt.vm_overhead_mib;
-            u.cpus[__builtin_ctzll(left) + 1] += vm->cpus;
-        }
-    }
-    for (unsigned i = 0; i < s->ops; i++) {
-        ended += s->op[i].state >= OPS_DONE;
-        node_ops += s->op[i].state < OPS_DONE && s->op[i].kind > OP_MOVE;
-    }
-    return ended == s->ended && node_ops == s->node_ops && memcmp(&u, &s->used, sizeof u) == 0;
-}
-
-void state_touch(struct state *s, struct vm *vm)
-{
-    if (vm != NULL && vm->touched == s->index) {
-        return;
-    }
-    if (vm != NULL && s->touches < s->touched_cap) {
-        vm->touched = s->index;
-        s->touched[s->touches++] = vm;
-        return;
-    }
-    if (vm != NULL) {
-        unsigned cap = s->touched_cap ? 2 * s->touched_cap : 16;
-        struct vm **grown = realloc(s->touched, cap * sizeof *grown);
-
-        if (grown != NULL) {
-            s->touched = grown;
-            s->touched_cap = cap;
-            state_touch(s, vm);
-            return;
-        }
-    }
-    s->touched_all = true;
-}
-
-void state_touch_begin(struct state *s)
-{
-    s->touches = 0;
-    s->touched_all = false;
-}
-
-void state_touch_end(struct state *s)
-{
-    if (s->touched_all) {
-        state_account(s);
-    }
-    for (unsigned i = 0; i < s->touches && !s->touched_all; i++) {
-        account_derived(s, s->touched[i]);
-    }
 }

@@ -195,7 +195,7 @@ struct op {
     uint32_t from, to;
     uint32_t node;   /* node operations: which */
     uint64_t parent; /* drain or resume that it serves, or 0 */
-    uint32_t phase;  /* see mobility.c */
+    uint32_t phase;  /* unused; part of the format */
     node_set tried;  /* nodes where it failed */
     uint32_t tries;
     uint32_t flags;               /* EVF_FORCE, EVF_SAVE */

@@ -569,9 +569,8 @@ struct state *state_decode(const void *data, size_t len, struct err *err)
     rd_init(&r, data, len);
     s->level = c.level = rd_u32(&r);
     if (!r.bad && s->level > FEATURE_LEVEL) {
-        (void)err_set(err, RC_REFUSED, "the state is of feature level %u, and this clusterd knows %u",
-                      s->level, FEATURE_LEVEL);
-        err_hint(err, "install the newer version that the other nodes have");
+        (void)refuse_newer(err, "the state is of feature level %u, and this clusterd knows %u", s->level,
+                           FEATURE_LEVEL);
         state_free(s);
         return NULL;
     }

@@ -39,12 +39,20 @@ void rule_free(struct rule *r);
 /* Takes the VM out of all rules; one that says nothing any more goes. */
 void state_unrule_vm(struct state *s, struct vm *vm);
 
+/* Arrays of pointers that grow at powers of two; n is how many are in it, and the caller counts. Room for one
+ * more; into an array sorted by the string at `offset` of each object; out of either. RC_NO_MEMORY. */
+int list_reserve(void ***array, unsigned n);
+int list_insert(void ***array, unsigned n, size_t offset, void *object);
+void list_drop(void **array, unsigned n, const void *object);
+
 bool path_is_below(const char *path, const char *dir);
 /* The shared volume that a disk lies on; NULL: on none. */
 const struct volume *vm_volume(const struct state *s, const char *disk);
 /* Brings what is derived from a VM, and its share of s->used, up to date. */
 void state_account_vm(struct state *s, struct vm *vm);
 void state_account(struct state *s);
+/* The VM leaves the state: gives back what is spoken for it; no derived list names it any more. */
+void state_account_gone(struct state *s, const struct vm *vm);
 /* The VMs that have a claim on the node, or are unseen there; maybe more. Borrowed until the entry's end. */
 struct vm *const *state_on(const struct state *s, uint32_t node, unsigned *n);
 /* What is derived is what it would be if it were derived anew. */

@@ -16,14 +16,14 @@
     X(NODE_JOINING, NODE_ONLINE, "C3: it has said what it runs; N1: no fence agent acts against it")         \
     X(NODE_JOINING, NODE_OFFLINE, "N2: empty, leaving")                                                      \
     X(NODE_JOINING, NODE_GRACE, "N2: its clusterd is gone, its corosync is there")                           \
-    X(NODE_JOINING, NODE_UNCLEAN, "N2: it is out of the membership; or an operator's fence")                 \
+    X(NODE_JOINING, NODE_UNCLEAN, "N2: it is out of the membership; or an operator's fence; A16: given up")  \
     X(NODE_ONLINE, NODE_JOINING, "its daemon announces itself anew")                                         \
     X(NODE_ONLINE, NODE_OFFLINE, "N2: empty, leaving")                                                       \
     X(NODE_ONLINE, NODE_GRACE, "N2: its clusterd is gone, its corosync is there")                            \
-    X(NODE_ONLINE, NODE_UNCLEAN, "N2: it is out of the membership; or an operator's fence")                  \
+    X(NODE_ONLINE, NODE_UNCLEAN, "N2: it is out of the membership; or an operator's fence; A16: given up")   \
     X(NODE_GRACE, NODE_JOINING, "its daemon is back")                                                        \
     X(NODE_GRACE, NODE_UNCLEAN,                                                                              \
-      "N2: restart_grace_ms is over, its corosync is gone too; or an operator's fence")                      \
+      "N2: restart_grace_ms is over, its corosync is gone too; or an operator's fence; A16: given up")       \
     X(NODE_UNCLEAN, NODE_JOINING, "N1: it is back; a new boot proves that its old VMs are gone")             \
     X(NODE_UNCLEAN, NODE_OFFLINE, "S3: the fence of this very loss is confirmed; N3: an operator's word")
 

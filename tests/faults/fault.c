@@ -203,6 +203,21 @@ static bool call_fails(int *code)
         return call_fails(&code) ? code : __real_##name args;                                                \
     }
 
+/* One that makes something: a failed call leaves NULL in *out. */
+#define CALL_OUT(name, params, args)                                                                         \
+    int __real_##name params;                                                                                \
+    int __wrap_##name params;                                                                                \
+    int __wrap_##name params                                                                                 \
+    {                                                                                                        \
+        int code;                                                                                            \
+                                                                                                             \
+        if (call_fails(&code)) {                                                                             \
+            *out = NULL;                                                                                     \
+            return code;                                                                                     \
+        }                                                                                                    \
+        return __real_##name args;                                                                           \
+    }
+
 CALL(sqlite3_step, (sqlite3_stmt * s), (s))
 CALL(sqlite3_wal_checkpoint_v2, (sqlite3 * h, const char *db, int mode, int *log, int *ckpt),
      (h, db, mode, log, ckpt))
@@ -236,50 +251,15 @@ int __wrap_sqlite3_open_v2(const char *name, sqlite3 **h, int flags, const char 
     return call_fails(&code) ? code : rc;
 }
 
-int __real_sqlite3_prepare_v2(sqlite3 *h, const char *sql, int n, sqlite3_stmt **s, const char **tail);
-int __wrap_sqlite3_prepare_v2(sqlite3 *h, const char *sql, int n, sqlite3_stmt **s, const char **tail);
-int __wrap_sqlite3_prepare_v2(sqlite3 *h, const char *sql, int n, sqlite3_stmt **s, const char **tail)
-{
-    int code;
-
-    if (call_fails(&code)) {
-        *s = NULL;
-        return code;
-    }
-    return __real_sqlite3_prepare_v2(h, sql, n, s, tail);
-}
-
-int __real_sqlite3_prepare_v3(sqlite3 *h, const char *sql, int n, unsigned flags, sqlite3_stmt **s,
-                              const char **tail);
-int __wrap_sqlite3_prepare_v3(sqlite3 *h, const char *sql, int n, unsigned flags, sqlite3_stmt **s,
-                              const char **tail);
-int __wrap_sqlite3_prepare_v3(sqlite3 *h, const char *sql, int n, unsigned flags, sqlite3_stmt **s,
-                              const char **tail)
-{
-    int code;
-
-    if (call_fails(&code)) {
-        *s = NULL;
-        return code;
-    }
-    return __real_sqlite3_prepare_v3(h, sql, n, flags, s, tail);
-}
-
-int __real_sqlite3_blob_open(sqlite3 *h, const char *db, const char *table, const char *column,
-                             sqlite3_int64 row, int flags, sqlite3_blob **out);
-int __wrap_sqlite3_blob_open(sqlite3 *h, const char *db, const char *table, const char *column,
-                             sqlite3_int64 row, int flags, sqlite3_blob **out);
-int __wrap_sqlite3_blob_open(sqlite3 *h, const char *db, const char *table, const char *column,
-                             sqlite3_int64 row, int flags, sqlite3_blob **out)
-{
-    int code;
-
-    if (call_fails(&code)) {
-        *out = NULL;
-        return code;
-    }
-    return __real_sqlite3_blob_open(h, db, table, column, row, flags, out);
-}
+CALL_OUT(sqlite3_prepare_v2, (sqlite3 * h, const char *sql, int n, sqlite3_stmt **out, const char **tail),
+         (h, sql, n, out, tail))
+CALL_OUT(sqlite3_prepare_v3,
+         (sqlite3 * h, const char *sql, int n, unsigned flags, sqlite3_stmt **out, const char **tail),
+         (h, sql, n, flags, out, tail))
+CALL_OUT(sqlite3_blob_open,
+         (sqlite3 * h, const char *db, const char *table, const char *column, sqlite3_int64 row, int flags,
+          sqlite3_blob **out),
+         (h, db, table, column, row, flags, out))
 
 const void *__real_sqlite3_column_blob(sqlite3_stmt *s, int column);
 const void *__wrap_sqlite3_column_blob(sqlite3_stmt *s, int column);
@@ -360,32 +340,28 @@ static bool no_file(void)
     return false;
 }
 
-static int disk_open(const char *path, int flags, mode_t mode)
+/* ap: the mode, where the flags say that there is one. */
+static int disk_open(const char *path, int flags, va_list ap)
 {
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;
+
     return no_file() ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
-int open(const char *path, int flags, ...)
-{
-    va_list ap;
-    mode_t mode;
+#define OPEN(name)                                                                                           \
+    int name(const char *path, int flags, ...)                                                               \
+    {                                                                                                        \
+        va_list ap;                                                                                          \
+        int fd;                                                                                              \
+                                                                                                             \
+        va_start(ap, flags);                                                                                 \
+        fd = disk_open(path, flags, ap);                                                                     \
+        va_end(ap);                                                                                          \
+        return fd;                                                                                           \
+    }
 
-    va_start(ap, flags);
-    mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;
-    va_end(ap);
-    return disk_open(path, flags, mode);
-}
-
-int open64(const char *path, int flags, ...)
-{
-    va_list ap;
-    mode_t mode;
-
-    va_start(ap, flags);
-    mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;
-    va_end(ap);
-    return disk_open(path, flags, mode);
-}
+OPEN(open)
+OPEN(open64)
 
 int mkdir(const char *path, mode_t mode)
 {

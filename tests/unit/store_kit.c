@@ -286,6 +286,72 @@ struct store *open_store(struct store_port *port)
     return st;
 }
 
+struct store *start_store(struct store_port *port)
+{
+    struct store *st = open_store(port);
+    struct journal_load l;
+
+    load_well(port, &l);
+    journal_load_fini(&l);
+    return st;
+}
+
+void load_well(const struct store_port *port, struct journal_load *l)
+{
+    struct err err = ERR_INIT;
+
+    if (port->load(port->ctx, l, &err) != 0) {
+        fail_msg("%s", err.msg);
+    }
+}
+
+void persist_well(const struct store_port *port, const struct model *m)
+{
+    struct err err = ERR_INIT;
+    bool fsync_failed;
+
+    if (port->persist(port->ctx, &m->j, &m->p, &fsync_failed, &err) != 0) {
+        fail_msg("%s", err.msg);
+    }
+}
+
+void assert_stored(const struct store_port *port, const struct model *m)
+{
+    struct journal_load l;
+
+    load_well(port, &l);
+    assert_true(load_equals(m, &l));
+    journal_load_fini(&l);
+}
+
+bool persist_until_failure(const struct store_port *port, struct model *m, struct model **before, int most,
+                           bool *fsync_failed, struct err *err)
+{
+    bool failed = false;
+    uint8_t *blob;
+
+    for (int i = 0; i < most && !failed; i++) {
+        if (*before) {
+            model_fini(*before);
+        }
+        *before = model_copy(m);
+        model_step(m, &blob);
+        failed = port->persist(port->ctx, &m->j, &m->p, fsync_failed, err) != 0;
+    }
+    return failed;
+}
+
+uint8_t *draw_blob(struct journal_snapshot *s)
+{
+    uint8_t *blob = malloc(s->size + 1);
+
+    for (size_t i = 0; i < s->size; i++) {
+        blob[i] = (uint8_t)rnd(256);
+    }
+    s->digest = hash_bytes((struct hash){0, 0}, blob, s->size);
+    return blob;
+}
+
 struct model *model_copy(const struct model *m)
 {
     struct model *c = malloc(sizeof *c);

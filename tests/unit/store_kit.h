@@ -61,5 +61,18 @@ void spill(const char *name, const uint8_t *data, size_t len);
 /* What the store last told an operator. */
 extern char said[2000];
 struct store *open_store(struct store_port *port);
+/* The same, loaded: what is stored is not looked at. */
+struct store *start_store(struct store_port *port);
+/* Each asserts that it goes well. The caller frees what was loaded. */
+void load_well(const struct store_port *port, struct journal_load *l);
+void persist_well(const struct store_port *port, const struct model *m);
+/* Loads, and what is loaded is the model's. */
+void assert_stored(const struct store_port *port, const struct model *m);
+/* Draws at most `most` transactions, until one fails. *before, NULL at first, is then the model as it was
+ * before the last of them (the caller's). */
+bool persist_until_failure(const struct store_port *port, struct model *m, struct model **before, int most,
+                           bool *fsync_failed, struct err *err);
+/* Draws the bytes of a snapshot of s->size, and sets its digest. The caller frees them. */
+uint8_t *draw_blob(struct journal_snapshot *s);
 
 #endif

@@ -47,14 +47,10 @@ static struct seen look(const struct store_port *port, const struct history_filt
 static void the_trail_is_kept(void **state)
 {
     struct store_port port;
-    struct store *st = open_store(&port);
-    struct journal_load l;
-    struct err err = ERR_INIT;
+    struct store *st = start_store(&port);
     struct seen s;
 
     (void)state;
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
     for (uint64_t i = 1; i <= 1000; i++) {
         struct history_row r = row(i, (int64_t)i * 1000, i % 10 ? "" : "web1");
 
@@ -74,9 +70,7 @@ static void the_trail_is_kept(void **state)
     s = look(&port, &(struct history_filter){.limit = 5000, .node = "node2"});
     assert_int_equal(s.n, 0);
     store_free(st);
-    st = open_store(&port);
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
+    st = start_store(&port);
     assert_int_equal(look(&port, &(struct history_filter){.limit = 5000}).n, 1000);
     assert_int_equal(port.history_trim(port.ctx, 1, 256, 86400000 + 600500), 0);
     s = look(&port, &(struct history_filter){.limit = 5000});
@@ -87,14 +81,10 @@ static void the_trail_is_kept(void **state)
 static void the_trail_is_trimmed_by_size(void **state)
 {
     struct store_port port;
-    struct store *st = open_store(&port);
-    struct journal_load l;
-    struct err err = ERR_INIT;
+    struct store *st = start_store(&port);
     struct seen s;
 
     (void)state;
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
     for (uint64_t i = 1; i <= 15000; i++) {
         struct history_row r = row(i, 1, "web1");
 
@@ -111,23 +101,17 @@ static void the_trail_is_trimmed_by_size(void **state)
 static void a_damaged_trail_is_begun_anew(void **state)
 {
     struct store_port port;
-    struct store *st = open_store(&port);
-    struct journal_load l;
-    struct err err = ERR_INIT;
+    struct store *st = start_store(&port);
     struct history_row r = row(1, 1, "web1");
     uint8_t junk[4096];
 
     (void)state;
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
     assert_int_equal(port.history_add(port.ctx, &r), 0);
     store_free(st);
     memset(junk, 'x', sizeof junk);
     spill(HISTORY_DB, junk, sizeof junk);
     spill(HISTORY_DB "-wal", junk, 0);
-    st = open_store(&port);
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
+    st = start_store(&port);
     assert_non_null(strstr(said, "trail was set aside"));
     assert_int_equal(port.history_add(port.ctx, &r), 0);
     assert_int_equal(look(&port, &(struct history_filter){.limit = 10}).n, 1);

@@ -28,10 +28,8 @@ static void reload_is_equal(void **state)
         struct store_port port;
         struct store *st = open_store(&port);
         struct journal_load l;
-        struct err err = ERR_INIT;
-        bool fsync_failed;
 
-        assert_int_equal(port.load(port.ctx, &l, &err), 0);
+        load_well(&port, &l);
         assert_int_equal(l.incarnation, 0);
         assert_int_equal(l.n_entries, 0);
         assert_false(l.lost);
@@ -40,12 +38,10 @@ static void reload_is_equal(void **state)
             uint8_t *blob;
 
             model_step(m, &blob);
-            assert_int_equal(port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err), 0);
+            persist_well(&port, m);
             if (i % 7 == 0) {
                 journal_load_fini(&l);
-                if (port.load(port.ctx, &l, &err)) {
-                    fail_msg("%s", err.msg);
-                }
+                load_well(&port, &l);
                 assert_true(load_equals(m, &l));
                 assert_true(mark_equals(&l.mark, &m->p.mark));
             }
@@ -62,26 +58,23 @@ static void gaps_are_refused(void **state)
 {
     struct model *m = model_new(5);
     struct store_port port;
-    struct store *st = open_store(&port);
-    struct journal_load l;
+    struct store *st = start_store(&port);
     struct err err = ERR_INIT;
     bool fsync_failed;
 
     (void)state;
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
     for (uint64_t i = 1; i < 9; i++) {
         model_entry(m, i, 1);
     }
     m->p.first = 1;
     m->p.last = 3;
-    assert_int_equal(port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err), 0);
+    persist_well(&port, m);
     m->p.first = 5;
     m->p.last = 6;
     assert_int_equal(port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err), RC_IO);
     assert_non_null(strstr(err.msg, "do not follow"));
     m->p.first = 4;
-    assert_int_equal(port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err), 0);
+    persist_well(&port, m);
     store_free(st);
     model_fini(m);
 }
@@ -91,32 +84,27 @@ static void snapshots_are_read_in_pieces(void **state)
     struct journal_snapshot s = {.index = 3, .term = 1, .size = 100000};
     struct model *m = model_new(8);
     struct store_port port;
-    struct store *st = open_store(&port);
+    struct store *st = start_store(&port);
     struct journal_load l;
     struct err err = ERR_INIT;
-    uint8_t *blob = malloc(s.size), piece[1000];
+    uint8_t *blob, piece[1000];
     bool fsync_failed;
 
     (void)state;
-    for (size_t i = 0; i < s.size; i++) {
-        blob[i] = (uint8_t)rnd(256);
-    }
-    s.digest = hash_bytes((struct hash){0, 0}, blob, s.size);
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
+    blob = draw_blob(&s);
     assert_int_equal(port.snapshot_read(port.ctx, 3, 0, piece, 1), RC_NOT_FOUND);
     for (uint64_t i = 1; i < 5; i++) {
         model_entry(m, i, 1);
     }
     m->p.first = 1;
     m->p.last = 4;
-    assert_int_equal(port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err), 0);
+    persist_well(&port, m);
     assert_int_equal(port.snapshot(port.ctx, &s, blob, &fsync_failed, &err), 0);
     assert_int_equal(port.snapshot_read(port.ctx, 3, 99000, piece, 1000), 0);
     assert_memory_equal(piece, blob + 99000, 1000);
     assert_int_equal(port.snapshot_read(port.ctx, 3, 99001, piece, 1000), RC_USAGE);
     assert_int_equal(port.snapshot_read(port.ctx, 2, 0, piece, 1), RC_NOT_FOUND);
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
+    load_well(&port, &l);
     assert_int_equal(l.snapshot.index, 3);
     assert_int_equal(l.n_entries, 4); /* the tail stays until the journal trims it */
     assert_memory_equal(l.blob, blob, s.size);
@@ -142,26 +130,19 @@ static void the_log_of_commits_does_not_grow(void **state)
 {
     struct model *m = model_new(3);
     struct store_port port;
-    struct store *st = open_store(&port);
-    struct journal_load l;
-    struct err err = ERR_INIT;
+    struct store *st = start_store(&port);
     uint8_t *blob;
-    bool fsync_failed;
     off_t before;
 
     (void)state;
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
     before = size_of(STORE_DB "-wal");
     assert_true(before > 1000 * 4096);
     for (int i = 0; i < 600; i++) {
         model_step(m, &blob);
-        assert_int_equal(port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err), 0);
+        persist_well(&port, m);
     }
     assert_int_equal(size_of(STORE_DB "-wal"), before);
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    assert_true(load_equals(m, &l));
-    journal_load_fini(&l);
+    assert_stored(&port, m);
     store_free(st);
     model_fini(m);
 }
@@ -174,11 +155,9 @@ static void fill_disk(void)
     struct model *m = model_new(9), *before = NULL;
     struct store_port port;
     struct store *st;
-    struct journal_load l;
     struct err err = ERR_INIT;
-    bool fsync_failed = false, failed = false;
+    bool fsync_failed = false;
     char path[PATH_MAX];
-    uint8_t *blob;
     int fd;
 
     assert_int_equal(unshare(CLONE_NEWNS), 0);
@@ -188,30 +167,16 @@ static void fill_disk(void)
     fd = open(path, O_WRONLY | O_CREAT, 0600);
     assert_int_equal(posix_fallocate(fd, 0, 200 * 1024), 0);
     (void)close(fd);
-    st = open_store(&port);
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
-    for (int i = 0; i < 400 && !failed; i++) {
-        if (before) {
-            model_fini(before);
-        }
-        before = model_copy(m);
-        model_step(m, &blob);
-        failed = port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err) != 0;
-    }
-    assert_true(failed);
+    st = start_store(&port);
+    assert_true(persist_until_failure(&port, m, &before, 400, &fsync_failed, &err));
     assert_int_equal(err.rc, RC_IO);
     assert_false(fsync_failed);
     assert_non_null(strstr(err.hint, "make room"));
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    assert_true(load_equals(before, &l));
-    journal_load_fini(&l);
+    assert_stored(&port, before);
     /* With room again it goes on. */
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err), 0);
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    assert_true(load_equals(m, &l));
-    journal_load_fini(&l);
+    persist_well(&port, m);
+    assert_stored(&port, m);
     store_free(st);
     model_fini(m);
     model_fini(before);
@@ -275,7 +240,6 @@ static void a_kill_loses_nothing(void **state)
         struct store_port port;
         struct store *st;
         struct journal_load l;
-        struct err err = ERR_INIT;
         uint64_t acknowledged = 0, v;
         int fd[2], status;
         pid_t pid;
@@ -296,7 +260,7 @@ static void a_kill_loses_nothing(void **state)
         }
         (void)close(fd[0]);
         st = open_store(&port);
-        assert_int_equal(port.load(port.ctx, &l, &err), 0);
+        load_well(&port, &l);
         assert_string_equal(said, "");
         assert_true(l.n_entries >= acknowledged);
         assert_true(l.n_entries >= l.mark.index);

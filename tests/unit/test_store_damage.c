@@ -97,11 +97,7 @@ static void take_snapshot(struct model *m, const struct store_port *port)
     m->snap = (struct journal_snapshot){.index = 10, .term = 1, .chain = m->j.e[10].chain, .size = 15000};
     m->snap.members.n = 1;
     m->snap.members.v[0] = (struct journal_member){1, 2, 1, JOURNAL_NODE};
-    m->blob = malloc(m->snap.size + 1);
-    for (size_t i = 0; i < m->snap.size; i++) {
-        m->blob[i] = (uint8_t)rnd(256);
-    }
-    m->snap.digest = hash_bytes((struct hash){0, 0}, m->blob, m->snap.size);
+    m->blob = draw_blob(&m->snap);
     assert_int_equal(port->snapshot(port->ctx, &m->snap, m->blob, &fsync_failed, &err), 0);
 }
 
@@ -111,13 +107,8 @@ static struct model *damaged_model(struct saved_files *k, bool in_log)
 {
     struct model *m = model_new(77);
     struct store_port port;
-    struct store *st = open_store(&port);
-    struct journal_load l;
-    struct err err = ERR_INIT;
-    bool fsync_failed;
+    struct store *st = start_store(&port);
 
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
     for (int i = 0; i < 40; i++) {
         m->p.first = m->p.last = ++m->last;
         model_entry(m, m->last, 1);
@@ -126,7 +117,7 @@ static struct model *damaged_model(struct saved_files *k, bool in_log)
             model_base(m, 8, 1, m->j.e[8].chain);
         }
         m->p.mark = (struct journal_mark){m->p.incarnation, m->p.cluster, 1, m->last};
-        assert_int_equal(port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err), 0);
+        persist_well(&port, m);
         if (i == 20) {
             take_snapshot(m, &port);
         }
@@ -268,22 +259,16 @@ static void a_snapshot_gone_bad_is_not_handed_on(void **state)
     struct journal_snapshot s = {.index = 1, .term = 1, .size = 2 << 20};
     struct model *m = model_new(6);
     struct store_port port;
-    struct store *st = open_store(&port);
-    struct journal_load l;
+    struct store *st = start_store(&port);
     struct err err = ERR_INIT;
-    uint8_t *blob = malloc(s.size), piece[100];
+    uint8_t *blob, piece[100];
     bool fsync_failed;
 
     (void)state;
-    for (size_t i = 0; i < s.size; i++) {
-        blob[i] = (uint8_t)rnd(256);
-    }
-    s.digest = hash_bytes((struct hash){0, 0}, blob, s.size);
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
+    blob = draw_blob(&s);
     model_entry(m, 1, 1);
     m->p.first = m->p.last = 1;
-    assert_int_equal(port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err), 0);
+    persist_well(&port, m);
     assert_int_equal(port.snapshot(port.ctx, &s, blob, &fsync_failed, &err), 0);
     assert_int_equal(port.snapshot_read(port.ctx, 1, 0, piece, sizeof piece), 0);
     flip_in_log(blob + 100000, 64);
@@ -317,9 +302,8 @@ static void lost_files_are_noticed(void **state)
             struct store_port port;
             struct store *st = open_store(&port);
             struct journal_load l;
-            struct err err = ERR_INIT;
 
-            assert_int_equal(port.load(port.ctx, &l, &err), 0);
+            load_well(&port, &l);
             assert_true(load_equals(m, &l) && l.mark.incarnation == 0);
             journal_load_fini(&l);
             store_free(st);
@@ -374,7 +358,7 @@ static void garbage_is_set_aside(void **state)
     memset(k.data[0], 'x', k.len[0]);
     restore_files(&k);
     st = open_store(&port);
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
+    load_well(&port, &l);
     assert_int_equal(l.incarnation, 0);
     assert_int_equal(l.mark.incarnation, 0); /* the mark went with its store */
     assert_true(l.lost);
@@ -392,7 +376,7 @@ static void garbage_is_set_aside(void **state)
     journal_load_fini(&l);
     /* set_aside by the journal's word: again a new store, and a second folder. */
     assert_int_equal(port.set_aside(port.ctx, "fsync failed", &err), 0);
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
+    load_well(&port, &l);
     assert_int_equal(l.incarnation, 0);
     assert_int_equal(count_entries("aside"), 2);
     journal_load_fini(&l);
@@ -463,7 +447,6 @@ static void a_torn_mark_leaves_the_one_before(void **state)
     struct store_port port;
     struct store *st;
     struct journal_load l;
-    struct err err = ERR_INIT;
 
     (void)state;
     assert_int_equal(k.len[2], 8192);
@@ -479,7 +462,7 @@ static void a_torn_mark_leaves_the_one_before(void **state)
         }
         restore_files(&t);
         st = open_store(&port);
-        assert_int_equal(port.load(port.ctx, &l, &err), 0);
+        load_well(&port, &l);
         assert_true(load_equals(m, &l));
         if (slot == 2) {
             assert_int_equal(l.mark.incarnation, 0);

@@ -148,23 +148,13 @@ static bool run_with_failure(int nth, bool sync_only, int code)
     struct store *st;
     struct journal_load l;
     struct err err = ERR_INIT;
-    bool fsync_failed = false, failed = false;
-    uint8_t *blob;
+    bool fsync_failed = false, failed;
 
-    st = open_store(&port);
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
+    st = start_store(&port);
     shim_sync_only = sync_only;
     shim_code = code;
     shim_countdown = nth;
-    for (int i = 0; i < 40 && !failed; i++) {
-        if (before) {
-            model_fini(before);
-        }
-        before = model_copy(m);
-        model_step(m, &blob);
-        failed = port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err) != 0;
-    }
+    failed = persist_until_failure(&port, m, &before, 40, &fsync_failed, &err);
     shim_countdown = -1;
     if (failed) {
         assert_int_equal(err.rc, RC_IO);
@@ -172,7 +162,7 @@ static bool run_with_failure(int nth, bool sync_only, int code)
         assert_true(!sync_only || fsync_failed);
         assert_true(code != SQLITE_FULL || (!fsync_failed && err.hint[0] != '\0'));
     }
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
+    load_well(&port, &l);
     assert_string_equal(said, "");
     /* What was acknowledged is there; what failed is there whole or not at all. */
     if (!load_equals(m, &l) && !(failed && (before->p.seq ? load_equals(before, &l) : l.incarnation == 0))) {
@@ -252,15 +242,12 @@ static void a_failed_fsync_of_the_mark_is_told(void **state)
 {
     struct model *m = model_new(3);
     struct store_port port;
-    struct store *st = open_store(&port);
-    struct journal_load l;
+    struct store *st = start_store(&port);
     struct err err = ERR_INIT;
     uint8_t *blob;
     bool fsync_failed = false;
 
     (void)state;
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
     model_step(m, &blob);
     m->p.mark.term++;
     mark_breaks = true;
@@ -277,24 +264,20 @@ static void a_failed_fsync_at_the_start_voids_the_store(void **state)
 {
     struct model *m = model_new(3);
     struct store_port port;
-    struct store *st = open_store(&port);
+    struct store *st = start_store(&port);
     struct journal_load l;
-    struct err err = ERR_INIT;
     uint8_t *blob;
     char path[PATH_MAX];
-    bool fsync_failed;
 
     (void)state;
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
     model_step(m, &blob);
-    assert_int_equal(port.persist(port.ctx, &m->j, &m->p, &fsync_failed, &err), 0);
+    persist_well(&port, m);
     store_free(st);
     sub(path, STORE_DB "-wal");
     assert_int_equal(truncate(path, 512 * 1024), 0); /* as it was before it was reserved */
     st = open_store(&port);
     fsync_breaks = true;
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
+    load_well(&port, &l);
     assert_false(fsync_breaks);
     assert_int_equal(l.incarnation, 0);
     assert_true(l.lost);
@@ -309,7 +292,6 @@ static void a_failed_fsync_of_the_creation_voids_the_store(void **state)
     struct store_port port;
     struct store *st;
     struct journal_load l;
-    struct err err = ERR_INIT;
     char path[PATH_MAX];
     int n = 0;
     bool reached;
@@ -318,7 +300,7 @@ static void a_failed_fsync_of_the_creation_voids_the_store(void **state)
     shim_on();
     do {
         st = open_store(&port);
-        assert_int_equal(port.load(port.ctx, &l, &err), 0); /* the trail's own files are made here */
+        load_well(&port, &l); /* the trail's own files are made here */
         assert_false(l.lost);
         journal_load_fini(&l);
         sub(path, STORE_DB);
@@ -327,7 +309,7 @@ static void a_failed_fsync_of_the_creation_voids_the_store(void **state)
         (void)unlink(path);
         shim_sync_only = true;
         shim_countdown = n++;
-        assert_int_equal(port.load(port.ctx, &l, &err), 0);
+        load_well(&port, &l);
         reached = shim_countdown < 0;
         shim_countdown = -1;
         assert_int_equal(l.incarnation, 0);
@@ -346,15 +328,12 @@ static void a_failed_checkpoint_is_told(void **state)
     struct model *m = model_new(3);
     struct store_port port;
     struct store *st;
-    struct journal_load l;
     struct err err = ERR_INIT;
     bool fsync_failed = false, told = false;
 
     (void)state;
     shim_on();
-    st = open_store(&port);
-    assert_int_equal(port.load(port.ctx, &l, &err), 0);
-    journal_load_fini(&l);
+    st = start_store(&port);
     for (int i = 0; i < 1000 && !told; i++) {
         m->p.first = m->p.last = ++m->last;
         free((void *)(uintptr_t)m->j.e[m->last].payload);
