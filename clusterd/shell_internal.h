@@ -216,6 +216,7 @@ struct shell {
     uint64_t waits_ms;            /* whom this node waits for is looked at again then, … */
     char waits[JOURNAL_TEXT_MAX]; /* … and was said so last */
     uint64_t members_ms;          /* no change is asked of the journal before */
+    uint64_t removal_failed;      /* this operation's end was proposed in this term; 0: none */
     struct hash members_told;     /* of the list that the port was told last */
 
     bool leaving, may_exit, left_proposed;

@@ -88,8 +88,8 @@ static void apply_event(struct shell *sh, const struct event *e, const struct jo
     if (e->kind == EV_NODE_UP && a.rc == 0) {
         sh->observed_ms[e->node] = 0; /* A15: it takes part again */
     }
-    if (e->kind == EV_CMD_VM_ADD && a.rc == 0) {
-        inventory_ask(sh, true); /* C1: it waits for each node's word */
+    if ((e->kind == EV_CMD_VM_ADD || e->kind == EV_QUORUM_FORCED) && a.rc == 0) {
+        inventory_ask(sh, true); /* C1: each node's word is waited for */
     }
     if (!a.duplicate) {
         row_end(sh, e, entry, &a, &row);
@@ -438,7 +438,7 @@ static void role(struct shell *sh, const struct journal_action *a, bool known)
     if (known && a->role.term != sh->term) {
         memset(sh->taken, 0, sizeof sh->taken);
         sh->term = a->role.term;
-        sh->decided = 0;
+        sh->decided = sh->removal_failed = 0;
         sh->inv.pause_ms = 0; /* C3: what runs is to be said in each term */
     }
     sh->coordinator = known ? a->role.node : 0;

@@ -77,7 +77,8 @@ bool members_has(const struct shell *sh, uint32_t node)
     return member_find(sh, node) != NULL;
 }
 
-/* Those who are there could not go on without it, now or for as long as the others stay away. */
+/* Those who are there could not go on without it, now or for as long as the others stay away. It is not tried
+ * again in this term: its end is in the log, and a removal behind that would be nobody's. */
 static void removal_failed(struct shell *sh, const struct op *o)
 {
     struct event e;
@@ -90,7 +91,7 @@ static void removal_failed(struct shell *sh, const struct op *o)
     e.session = sh->cfg.session;
     e.time_ms = sh->p.clock.wall_ms(sh->p.clock.ctx);
     if (event_set_text(&e, "A9: the voters that are there now would be no majority without it") == 0) {
-        (void)journal_propose(sh, &e, &index);
+        sh->removal_failed = journal_propose(sh, &e, &index) == 0 ? o->id : 0;
     }
     event_fini(&e);
 }
@@ -105,7 +106,8 @@ static void members_drive(struct shell *sh)
         bool wanted = o->kind == OP_NODE_ADD;
 
         if ((o->kind != OP_NODE_ADD && o->kind != OP_NODE_REMOVE) || o->state >= OPS_DONE ||
-            state_node(sh->st, o->node) == NULL || members_has(sh, o->node) == wanted) {
+            state_node(sh->st, o->node) == NULL || members_has(sh, o->node) == wanted ||
+            (o->id == sh->removal_failed && !MUTANT(removal_tried_again))) {
             continue;
         }
         ev.member.node = o->node;

@@ -233,25 +233,34 @@ int apply_node_removed(struct apply *a)
 }
 
 /*
- * A16: what the operator has said of the nodes that he gave up. They are lost, and his word is theirs for
- * that loss; N3 is still asked of each, and a fence device that reaches one switches it off.
+ * A16: what the operator has said of the nodes that he gave up. They are lost, whatever was known of them
+ * before, and his word is theirs for that loss; N3 is still asked of each, and a fence device that reaches one
+ * switches it off. S1: where the others have put a VM since is not known here: none is launched before each
+ * node that may have it has said so, or is proven off.
  */
 int apply_quorum_forced(struct apply *a)
 {
+    node_set may_have = 0;
+
     for (uint32_t id = 1; id <= NODES_MAX; id++) {
         struct node *n = &a->s->node[id];
 
-        if (n->id == 0 || (a->e->id & NODE_BIT(id)) == 0) {
+        if (n->id == 0) {
             continue;
         }
-        n->outcast = true;
-        if (n->state == NODE_OFFLINE) {
-            continue;
+        if ((a->e->id & NODE_BIT(id)) != 0) {
+            n->outcast = true;
+            if (n->state != NODE_UNCLEAN) {
+                node_lose(a, n, NODE_UNCLEAN);
+            }
+            n->given_up = n->loss;
         }
-        if (n->state != NODE_UNCLEAN) {
-            node_lose(a, n, NODE_UNCLEAN);
-        }
-        n->given_up = n->loss;
+        may_have |= n->state != NODE_OFFLINE ? NODE_BIT(id) : 0;
+    }
+    for (unsigned i = 0; i < a->s->vms && !MUTANT(forced_and_forgotten); i++) {
+        a->s->vm[i]->unseen |= may_have;
+        a->s->vm[i]->changed = a->index; /* looks before this one do not count */
+        state_touch(a->s, a->s->vm[i]);
     }
     return 0;
 }

@@ -278,7 +278,7 @@ static const struct {
               {4, disk_full},       {5, disk_slow},       {1, fsync_fails},
               {8, libvirt_restart}, {9, guest_end},       {2, clock_jumps},
               {3, corosync_dies},   {4, leave},           {3, state_flips},
-              {2, store_torn},      {3, crash_loop},      {4, member_majority_gone}};
+              {2, store_torn},      {3, crash_loop},      {8, member_majority_gone}};
 #define KINDS (sizeof faults / sizeof faults[0])
 
 static void fault(void)

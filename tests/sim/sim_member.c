@@ -46,7 +46,7 @@ void member_draw(void)
     sim.n0 = sim.n;
     sim.grows = chance(250);
     sim.creates = chance(60) && sim.n0 >= 3 && !sim.early_faults;
-    sim.forces = chance(100) && sim.n0 >= 2 && !sim.grows;
+    sim.forces = chance(150) && sim.n0 >= 2 && !sim.grows;
     sim.n += sim.grows ? (int)between(1, SPARES_MAX) : 0;
     sim.n = sim.n > sim.n0 + room ? sim.n0 + room : sim.n;
 }
@@ -101,6 +101,8 @@ static void port_members(void *ctx, const struct member_node *node, unsigned nod
     for (unsigned i = 0; i < nodes; i++) {
         h->list |= NODE_BIT(node[i].id);
     }
+    trace("%s: corosync shall have the nodes %llx%s", h->name, (unsigned long long)h->list,
+          lead ? ", at once" : "");
     at(sim.now + (lead ? 500 * MS : 2500 * MS), ITEM_LIST, h->id, h->session, 0);
 }
 
