@@ -243,6 +243,28 @@ static void op_node(struct event *e, const struct state *st)
     }
 }
 
+/* S7, A16: the majority that is gone had consumed it, or written the disks since: it fits them no more, and
+ * only the operator may say that it is void. */
+static bool discard(struct host *h, const struct state *st)
+{
+    for (int i = 0; i < sim.vms && sim.forced; i++) {
+        const struct vm_world *w = &sim.vm[i];
+        const struct vm *vm = state_vm(st, w->name);
+        struct event e;
+
+        if (vm == NULL || vm->saved.tag == 0 || vm->saved.consumed || vm->claims > 0 || vm->op != 0 ||
+            (w->file.tag == vm->saved.tag && w->file.gen == w->disk_gen)) {
+            continue;
+        }
+        event_init(&e, EV_CMD_VM_STOP);
+        snprintf(e.subject, sizeof e.subject, "%s", w->name);
+        e.flags = EVF_FORCE;
+        ask(h, ++sim.request, &e);
+        return true;
+    }
+    return false;
+}
+
 /* After the faults: nothing new, but the cluster is armed, what was left drained takes VMs again, and every
  * node can be fenced. */
 static void tidy(struct host *h)
@@ -260,6 +282,9 @@ static void tidy(struct host *h)
         event_init(&e, EV_CMD_OPTION_SET);
         event_put(&e, "starts_per_node", "4");
         ask(h, ++sim.request, &e);
+    }
+    if (discard(h, st)) {
+        return;
     }
     for (int i = 0; i < sim.n; i++) {
         const struct node *n = state_node(st, (uint32_t)i + 1);
