@@ -143,6 +143,14 @@ static void check_level(const struct host *h)
                  sim.hosts[i].name, sim.hosts[i].known);
         }
     }
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        const struct node *n = state_node(h->sh->st, id);
+
+        if (n != NULL && (n->state == NODE_ONLINE || n->state == NODE_JOINING) && n->feature_level < level) {
+            fail("A13: %s takes part with feature level %u, and the cluster has %u", n->name,
+                 n->feature_level, level);
+        }
+    }
     if (level > h->sh->cfg.feature_level) { /* of the daemon that runs, whatever is installed by now */
         fail("A13: the daemon of %s knows feature level %u, and it goes on with %u", h->name,
              h->sh->cfg.feature_level, level);
@@ -152,6 +160,11 @@ static void check_level(const struct host *h)
 /* N4: what nobody ordered since high availability was paused is not begun. */
 static void check_paused(const struct state *st)
 {
+    for (uint32_t id = 1; id <= NODES_MAX && st->disarm.index == st->index; id++) {
+        if (state_node(st, id) != NULL && state_node(st, id)->state == NODE_UNCLEAN) {
+            fail("N4: high availability is paused although node%u is unclean", id);
+        }
+    }
     for (unsigned i = 0; st->disarm.index != 0 && i < st->jobs; i++) {
         bool ordered = false;
 
@@ -185,6 +198,10 @@ static void check_claims(struct host *h)
         const struct vm *vm = state_vm(h->sh->st, sim.vm[i].name);
         node_set claims = vm != NULL ? vm_claim_set(vm) : 0;
 
+        if ((claims & ~sim.members) != 0) {
+            fail("C1: %s may run on node%d, which does not belong to the cluster any more", sim.vm[i].name,
+                 __builtin_ctzll(claims & ~sim.members) + 1);
+        }
         if (claims != sim.vm[i].claims) {
             sim.vm[i].claims = claims;
             for (int k = 0; k < sim.n; k++) {

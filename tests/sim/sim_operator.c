@@ -309,7 +309,7 @@ static void tidy(struct host *h)
     }
 }
 
-static void wish(struct host *h)
+static void one_wish(struct host *h)
 {
     struct event e;
 
@@ -324,6 +324,16 @@ static void wish(struct host *h)
         op_node(&e, shell_state(h->sh));
     }
     ask(h, ++sim.request, &e);
+}
+
+/* Scripts and several operators ask for much at once: what was decided before the first of it is applied
+ * after it. */
+static void wish(struct host *h)
+{
+    for (uint64_t n = chance(150) ? between(2, 5) : 1; n > 0 && h != NULL; n--) {
+        one_wish(h);
+        h = somebody();
+    }
 }
 
 /* A14: without a majority an operator has to find out who is wrong. */
