@@ -131,8 +131,9 @@ struct item {
     X(hung)                                                                                                  \
     X(cut_short)                                                                                             \
     X(installs)                                                                                              \
-    X(snapshots) X(set_aside) X(reloads) X(resigned) X(member_changes) X(cuts) X(disasters) X(force_tries)   \
-        X(forced) X(given_up) X(returned)
+    X(snapshots)                                                                                             \
+    X(set_aside) X(reloads) X(resigned) X(member_changes) X(cuts) X(disasters) X(force_tries) X(forced)      \
+        X(given_up) X(returned)
 
 struct stats {
 #define X(name) uint64_t name;

@@ -267,6 +267,7 @@ struct host {
     bool store_torn;        /* its disk is damaged: found out when the daemon starts */
     uint64_t observe_until; /* A15: its daemon only observes until then */
     bool observing;
+    uint64_t observing_since;
     unsigned component; /* of the partition */
     struct net net;
     struct disk disk;

@@ -272,8 +272,8 @@ static void leaves(struct host *t, const struct node *n)
 /* A15: it is there, and says that it does nothing: that is no reason to fence it. */
 static void check_observer(const struct state *st, const struct host *t, const struct node *n)
 {
-    if (!t->observing || n->state != NODE_UNCLEAN || sim.effects->node[n->id].state == NODE_UNCLEAN ||
-        n->fence_wanted) {
+    if (!t->observing || sim.now < t->observing_since + 2 * SECOND || n->state != NODE_UNCLEAN ||
+        sim.effects->node[n->id].state == NODE_UNCLEAN || n->fence_wanted) {
         return;
     }
     for (int i = 0; i < sim.n; i++) {

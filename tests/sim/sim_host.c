@@ -101,6 +101,7 @@ void daemon_start(struct host *h)
     if (h->observe_until > sim.now) {
         trace("%s: daemon starts, and only observes", h->name);
         h->observing = true;
+        h->observing_since = sim.now;
         net_join(h);
         daemon_observe(h);
         return;
