@@ -370,6 +370,13 @@ static void newer(struct journal *j, uint32_t from)
 
 static void on_message_empty(struct journal *j, const struct jmsg *m)
 {
+    struct jpeer *p = journal_peer(j, m->from);
+
+    /* A10, "all present and empty": whoever names a cluster has been taken in, whatever its last HELLO said.
+     */
+    if (p != NULL && !journal_uuid_none(m->cluster)) {
+        p->empty = false;
+    }
     if (m->type == JMSG_HELLO) {
         jelect_on_hello(j, m);
     } else if (m->type == JMSG_BOOTSTRAP) {

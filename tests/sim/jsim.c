@@ -436,6 +436,7 @@ static void set_aside(struct node *n, const char *why)
     n->aside_expected = n->fsync_pending = n->left_behind = false;
     write_fini(&n->write);
     disk_wipe(&n->disk, true);
+    n->disk.now.lost = true; /* what was set aside is still there to be seen */
     memset(&n->core, 0, sizeof n->core);
     push_node(n, ITEM_RELOAD, draw(50));
 }
@@ -896,6 +897,40 @@ static void operator_tries(void)
     push((struct item){.at = sim.now + 1 + draw(sim.force_begun ? 20 : 400), .type = ITEM_OPERATOR});
 }
 
+/* ---------------------------------------------------------------------------- the operator's creation (A10)
+ */
+
+static bool cluster_exists(void)
+{
+    for (unsigned i = 0; i < sim.n; i++) {
+        const struct node *n = &sim.nodes[i];
+
+        if ((n->disk.now.cluster.lo | n->disk.now.cluster.hi) != 0 || (n->up && !journal_is_empty(n->j))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `cluster create` on one node of each part of the network. It is for a cluster that is nowhere yet. */
+static void operator_creates(void)
+{
+    struct journal_event ev = {.type = JOURNAL_EV_CREATE};
+    unsigned done = 0; /* a bit for each part */
+    bool exists = cluster_exists();
+
+    for (unsigned i = 0, first = (unsigned)draw(sim.n); i < sim.n && !exists && !sim.failed; i++) {
+        struct node *n = &sim.nodes[(first + i) % sim.n];
+
+        if (n->up && !n->paused && (done & 1U << n->component) == 0) {
+            done |= 1U << n->component;
+            sim.stats.create_tries++;
+            trace("node %u: the operator creates the cluster", n->id);
+            step(n, &ev);
+        }
+    }
+}
+
 static void heal(void)
 {
     sim.healed = true;
@@ -983,6 +1018,7 @@ static void daemon_item(struct node *n, struct item *item)
     case ITEM_FAULT:
     case ITEM_DISASTER:
     case ITEM_OPERATOR:
+    case ITEM_CREATE:
     case ITEM_RETURN:
         break;
     }
@@ -1002,6 +1038,8 @@ static void handle(struct item *item)
         disaster();
     } else if (item->type == ITEM_OPERATOR) {
         operator_tries();
+    } else if (item->type == ITEM_CREATE) {
+        operator_creates();
     } else if (item->type == ITEM_RETURN) {
         sim.stats.returned++;
         sim.returns_due--;
@@ -1043,9 +1081,27 @@ static void draw_disaster(void)
     sim.rng = rng;
 }
 
+/* So is this. The nodes come up on two sides, and each side has an operator who creates the cluster. */
+static bool draw_split_creation(void)
+{
+    uint64_t rng = sim.rng;
+    bool split;
+
+    sim.rng = sim.seed ^ UINT64_C(0x5851f42d4c957f2d);
+    split = chance(60);
+    for (unsigned i = 0; split && i < sim.n; i++) {
+        sim.nodes[i].component = (unsigned)draw(2);
+    }
+    if (split) {
+        push((struct item){.at = 450 + draw(500), .type = ITEM_CREATE});
+    }
+    sim.rng = rng;
+    return split;
+}
+
 static void begin(uint64_t seed)
 {
-    bool tracing = sim.trace;
+    bool tracing = sim.trace, split;
 
     memset(&sim, 0, sizeof sim);
     sim.trace = tracing;
@@ -1066,6 +1122,7 @@ static void begin(uint64_t seed)
     sim.member_permille = chance(300) ? 100 : 10;
     sim.message_bytes = chance(600) ? (uint32_t)(200 + draw(800)) : 0;
     draw_disaster();
+    split = draw_split_creation();
     check_begin();
     trace("seed %llu: %u nodes", (unsigned long long)seed, sim.n);
     for (unsigned i = 0; i < sim.n; i++) {
@@ -1077,7 +1134,7 @@ static void begin(uint64_t seed)
         push((struct item){.at = draw(300), .type = ITEM_RESTART, .node = i});
     }
     push((struct item){.at = 500, .type = ITEM_CLIENT});
-    push((struct item){.at = 500 + draw(3000), .type = ITEM_FAULT});
+    push((struct item){.at = (split ? 1000 : 500) + draw(3000), .type = ITEM_FAULT});
 }
 
 static void end(void)
@@ -1128,6 +1185,9 @@ static bool run(uint64_t seed)
     }
     for (uint64_t t = 500; !sim.failed && t <= LIVENESS_MS; t += 500) {
         run_until(SAFETY_MS + t);
+        if (t > QUIET_MS && !sim.failed) {
+            operator_creates(); /* journals that were set aside create none by themselves */
+        }
         if (!sim.failed && sim.stats.committed > committed && check_converged(why, sizeof why)) {
             return true;
         }

@@ -85,6 +85,7 @@ enum item_type {
     ITEM_SNAPSHOT,
     ITEM_DISASTER,
     ITEM_OPERATOR,
+    ITEM_CREATE,
     ITEM_RETURN
 };
 
@@ -131,8 +132,9 @@ struct item {
     X(hung)                                                                                                  \
     X(cut_short)                                                                                             \
     X(installs)                                                                                              \
-    X(snapshots) X(set_aside) X(reloads) X(resigned) X(member_changes) X(cuts) X(disasters) X(force_tries)   \
-        X(forced) X(given_up) X(returned)
+    X(snapshots)                                                                                             \
+    X(set_aside) X(reloads) X(resigned) X(member_changes) X(create_tries) X(cuts) X(disasters)               \
+        X(force_tries) X(forced) X(given_up) X(returned)
 
 struct stats {
 #define X(name) uint64_t name;

@@ -713,6 +713,30 @@ static void an_operator_may_create_with_fewer(void **unused)
     kit_end(&k);
 }
 
+/* It was empty when it said so last; since then it has been taken in, and acknowledges entries to others. */
+static void a10_whoever_names_a_cluster_is_not_empty(void **unused)
+{
+    struct journal_event ev = {.type = JOURNAL_EV_CREATE};
+    struct kit k;
+    struct jmsg m;
+
+    (void)unused;
+    for (unsigned told = 0; told < 2; told++) {
+        kit_begin_empty(&k, 1, 3);
+        hello_empty(&k, 2, 102);
+        m = kit_from(&k, 2, JMSG_ACK, 3, 1);
+        m.ack.ok = true;
+        m.ack.index = m.ack.last = 1;
+        if (told) {
+            kit_hear(&k, &m);
+        }
+        hello_empty(&k, 3, 103);
+        assert_int_equal(k.said[JOURNAL_CREATED], !told);
+        assert_int_equal(kit_step(&k, &ev), RC_REFUSED);
+        kit_end(&k);
+    }
+}
+
 static void the_status_says_who_is_missing(void **unused)
 {
     struct journal_status s;
@@ -754,6 +778,7 @@ int main(void)
         cmocka_unit_test(an_empty_node_never_votes),
         cmocka_unit_test(nothing_is_said_before_the_incarnation_is_on_the_disk),
         cmocka_unit_test(an_operator_may_create_with_fewer),
+        cmocka_unit_test(a10_whoever_names_a_cluster_is_not_empty),
         cmocka_unit_test(the_status_says_who_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
