@@ -176,6 +176,7 @@ void jforce_lead(struct journal *j)
 {
     struct buf b = BUF_INIT;
 
+    j->force.last = 0;
     if (!j->force.under_way) {
         return;
     }
@@ -188,6 +189,7 @@ void jforce_lead(struct journal *j)
     if (!j->oom && j->force.payload.len > 0) {
         (void)jrepl_append(j, JOURNAL_DATA, j->force.payload.data, j->force.payload.len);
     }
+    j->force.last = jlog_last(&j->log);
     buf_fini(&b);
     buf_fini(&j->force.payload);
 }

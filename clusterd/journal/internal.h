@@ -210,6 +210,7 @@ struct journal {
         bool under_way; /* this node stands for it */
         struct journal_members members;
         struct buf payload; /* owned */
+        uint64_t last;      /* coordinator: of the force's own entries; less is not counted (0: not forced) */
     } force;
 
     /* The view (A1), and who was heard. */

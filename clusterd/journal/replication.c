@@ -285,6 +285,12 @@ static void advance_commit(struct journal *j)
     if (index <= j->commit || e == NULL || (e->term != j->promise.term && !MUTANT(old_terms_by_count))) {
         return;
     }
+    /* A16, all or nothing: OPEN is counted by the forced set, which stands behind it. Were it committed
+     * alone, what the old set had not committed would be acted upon, and a crash could leave the old set in
+     * force. */
+    if (index < j->force.last && !MUTANT(force_in_pieces)) {
+        return;
+    }
     j->waiting_bytes -= jlog_bytes(&j->log, j->commit, index);
     j->commit = index;
     j->commit_ms = j->now_ms;
@@ -357,6 +363,7 @@ static void coordinator_flush(struct journal *j)
     uint64_t last = jlog_last(&j->log);
 
     advance_commit(j);
+    jforce_committed(j); /* A16: the very message that announces the set claims its line */
     /* Group commit: what comes while the disk is busy goes out together, before our own fsync. */
     while (!j->store.busy && j->sent < last && !j->oom) {
         j->sent = send_append(j, 0, j->sent, last, j->now_ms);

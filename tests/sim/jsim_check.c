@@ -458,6 +458,10 @@ static void check_commits(struct node *n, uint64_t index)
              (unsigned long long)index);
     }
     if (n->lead_term != 0 && index > n->commit && force_pending(n)) {
+        if (index < n->j->members_index) {
+            fail("node %u commits entry %llu before the set that was forced (A16)", n->id,
+                 (unsigned long long)index);
+        }
         cut_truth(n);
     }
     first = index > history_of(n)->n;
