@@ -390,6 +390,9 @@ bool jrepl_follow(struct journal *j, const struct jmsg *m)
     struct journal_action *a;
 
     if (j->role == JOURNAL_LEADER || (j->role == JOURNAL_FOLLOWER && j->coordinator != m->from)) {
+        if (!journal_said_twice(j, JDOUBT_COORDINATOR, m->from, m->term)) {
+            return false;
+        }
         journal_stop(j, "nodes %u and %u are both coordinator of term %llu (A3)", (unsigned)j->coordinator,
                      (unsigned)m->from, (unsigned long long)m->term);
         return false;
@@ -463,7 +466,8 @@ static bool unpack(struct journal *j, const struct jmsg *m)
 
 /*
  * How much of the message lies before what our log still has: 0 … n entries to be skipped; -1: it does not
- * connect (say where we stand); -2: it contradicts what is committed here, and we have stopped.
+ * connect (say where we stand); -2: it contradicts what is committed here, and we have stopped, or will when
+ * it is said again: of a message without entries no chain covers the index.
  */
 static int connect(struct journal *j, const struct jmsg *m)
 {
@@ -484,6 +488,9 @@ static int connect(struct journal *j, const struct jmsg *m)
     }
     if (hash_eq(own, chain) || MUTANT(chain_not_compared)) {
         return (int)skip;
+    }
+    if (prev <= j->commit && m->append.n == 0 && !journal_said_twice(j, JDOUBT_HISTORY, m->from, m->term)) {
+        return -2;
     }
     if (prev <= j->commit && jforce_lost(j, m, prev, prev_term)) {
         return -2;
@@ -533,6 +540,14 @@ static bool take_entries(struct journal *j, const struct jmsg *m, unsigned skip)
     return true;
 }
 
+void jrepl_mark(struct journal *j, const struct jmsg *m)
+{
+    if (m->type == JMSG_APPEND && j->role == JOURNAL_FOLLOWER && m->from == j->coordinator &&
+        m->term == j->promise.term && m->append.commit > j->mark_heard && !MUTANT(act_behind_the_mark)) {
+        j->mark_heard = m->append.commit;
+    }
+}
+
 void jrepl_on_append(struct journal *j, const struct jmsg *m)
 {
     uint64_t last = m->append.prev_index + m->append.n;
@@ -541,9 +556,7 @@ void jrepl_on_append(struct journal *j, const struct jmsg *m)
     if (!jrepl_follow(j, m)) {
         return;
     }
-    if (m->append.commit > j->mark_heard && !MUTANT(act_behind_the_mark)) {
-        j->mark_heard = m->append.commit; /* C2: what was decided, though we may not have it yet */
-    }
+    jrepl_mark(j, m);
     if ((m->to != 0 && m->to != j->config.node) || !unpack(j, m)) {
         return;
     }

@@ -744,6 +744,10 @@ static bool set_survives(const struct journal_members *m, const struct node *los
         const struct node *n = &sim.nodes[m->v[i].node - 1];
 
         all += m->v[i].votes;
+        /* It may be given its vote before its loss is noticed: of one voter that makes two, who need each
+         * other. */
+        all += n == lost && m->v[i].votes == 0 && m->v[i].incarnation != 0 &&
+               m->v[i].incarnation == n->disk.now.incarnation;
         alive += n != lost && !n->gone && !n->aside_expected && !n->fsync_pending &&
                          n->disk.now.incarnation == m->v[i].incarnation
                      ? m->v[i].votes

@@ -95,7 +95,7 @@ static void a16_one_without_a_vote_begins_anew(void **unused)
     kit_begin(&k, 1, 5);
     kit_view(&k, true, 2, 1U, 2U);
     k.j->members.v[1].votes = 0;
-    m = kit_from(&k, 2, JMSG_HELLO, 0, 0);
+    m = kit_from(&k, 2, JMSG_HELLO, 0, 3);
     m.hello.last_term = 3;
     m.hello.last_index = 9;
     m.hello.flags = HELLO_SEARCHING | HELLO_WILLING;
@@ -248,6 +248,10 @@ static void contradicted(uint64_t line, uint64_t term, enum journal_role role, c
     ev.message.from = 1;
     ev.message.data = b.data;
     ev.message.len = b.len;
+    if (line != 0) { /* one message may be damaged */
+        assert_int_equal(kit_step(&k, &ev), RC_OK);
+        assert_int_equal(k.j->role, JOURNAL_FOLLOWER);
+    }
     assert_int_equal(kit_step(&k, &ev), RC_OK);
     assert_int_equal(k.said[JOURNAL_SET_ASIDE], role == JOURNAL_WAITING);
     assert_int_equal(k.j->role, role);
@@ -301,7 +305,18 @@ static void a16_a_majority_given_up_rules_no_more(void **unused)
     kit_begin(&k, 2, 3);
     kit_elect(&k, true);
     m = kit_from(&k, 1, JMSG_HELLO, 0, 1);
+    m.line = 1;
+    kit_hear(&k, &m);
+    kit_hear(&k, &m);
+    assert_int_equal(k.j->dropped_garbage, 2); /* no force's step above any term */
     m.line = JOURNAL_FORCE_STEP;
+    kit_hear(&k, &m);
+    assert_int_equal(k.j->dropped_garbage, 3); /* nobody has heard of a term that he is below */
+    m.term = JOURNAL_FORCE_STEP;
+    m.to = 0;
+    kit_hear(&k, &m);
+    assert_true(journal_is_coordinator(k.j)); /* one message may be damaged */
+    assert_int_equal(k.j->above, 0);
     kit_hear(&k, &m);
     assert_int_equal(k.j->role, JOURNAL_SEARCH);
     for (int i = 0; i < 20; i++) {
