@@ -12,7 +12,10 @@
 
 #define WAITING_MAX       4096      /* entries that may wait for their commit before another is proposed */
 #define WAITING_BYTES_MAX (8 << 20) /* … and the payload of those */
-#define FEED_MESSAGES     4         /* directed messages under way to one member */
+/* Directed messages under way to one member; more when they are small: after each election a member that has
+ * other entries is fed from its commit mark on, and has to be through within N ms (A8), whatever the size of
+ * a message. */
+#define FEED_MESSAGES 4
 
 /* ------------------------------------------------------------------------------------------ coordinator */
 
@@ -182,13 +185,18 @@ void jrepl_heartbeat(struct journal *j, uint32_t to)
 /* FEED_LOG: the next window. At the end of it the multicasts do again. */
 static void feed_log(struct journal *j, struct jprogress *p)
 {
+    uint64_t bytes = 0;
+
     if (p->next <= j->log.prev_index) {
         jsnap_feed(j, p); /* trimmed meanwhile */
         return;
     }
     p->fed_ms = j->now_ms;
-    for (int i = 0; i < FEED_MESSAGES && p->next <= j->sent; i++) {
-        p->next = send_append(j, p->node, p->next - 1, j->sent, j->now_ms) + 1;
+    for (int i = 0; (i < FEED_MESSAGES || bytes < JOURNAL_MESSAGE_MAX) && p->next <= j->sent; i++) {
+        uint64_t from = p->next - 1;
+
+        p->next = send_append(j, p->node, from, j->sent, j->now_ms) + 1;
+        bytes += JMSG_APPEND_SIZE + jlog_bytes(&j->log, from, p->next - 1);
     }
     if (p->next > j->sent) {
         p->feed = FEED_LIVE;
