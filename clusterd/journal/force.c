@@ -58,6 +58,9 @@ static bool believe_line(struct journal *j, uint64_t line)
     uint64_t other = j->claimed != 0 && j->now_ms - j->claimed_ms <= journal_doubt_ms(j) ? j->claimed : 0;
     uint64_t both = other < line ? other : line;
 
+    if (line > other) {
+        jelect_hello(j); /* whoever means it answers with it */
+    }
     j->claimed = other > line ? other : line;
     j->claimed_ms = j->now_ms;
     if (line <= j->members.forced || MUTANT(believe_any_line)) {
