@@ -194,12 +194,38 @@ static bool is_gone(struct journal *j, uint32_t node, uint64_t incarnation)
     return member == NULL || member->incarnation != incarnation;
 }
 
+static void raise_acked(struct jpeer *p, const struct journal_mark *mark, uint64_t session)
+{
+    if (p->acked.incarnation != mark->incarnation || mark->term > p->acked.term ||
+        (mark->term == p->acked.term && mark->index > p->acked.index)) {
+        p->acked = *mark;
+        p->acked_session = session;
+    }
+}
+
+void jelect_session(struct jpeer *p, uint64_t session)
+{
+    bool again = session == p->speaks;
+
+    if (p->once.incarnation != 0 && (again || session != p->spoke)) {
+        raise_acked(p, &p->once, p->speaks);
+    }
+    p->once.incarnation = 0;
+    if (!again) {
+        p->spoke = p->speaks;
+        p->speaks = session;
+    }
+    p->first = !again;
+}
+
 void jelect_note(struct jpeer *p, const struct jmsg *m, uint64_t index)
 {
-    if (p->acked.incarnation != m->incarnation || m->term > p->acked.term ||
-        (m->term == p->acked.term && index > p->acked.index)) {
-        p->acked = (struct journal_mark){m->incarnation, m->cluster, m->term, index};
-        p->acked_session = m->session;
+    struct journal_mark mark = {m->incarnation, m->cluster, m->term, index};
+
+    if (p->first) {
+        p->once = mark;
+    } else {
+        raise_acked(p, &mark, m->session);
     }
 }
 
@@ -342,8 +368,9 @@ void jelect_on_recall(struct journal *j, const struct jmsg *m)
         m->recall.session == j->config.session &&
         (m->recall.term > j->held.term || (m->recall.term == j->held.term && m->recall.index > j->held.last));
 
-    if (m->recall.incarnation != j->incarnation || (!shortened && !m->recall.gone)) {
-        return;
+    if (m->recall.incarnation != j->incarnation || (!shortened && !m->recall.gone) ||
+        !journal_said_twice(j, JDOUBT_RECALL, 0, j->incarnation)) {
+        return; /* it comes again as long as we speak */
     }
     if (j->role == JOURNAL_LEADER) {
         jrepl_resign(j, true, "the store is not what it was");

@@ -48,14 +48,43 @@ bool jforce_superseded(const struct journal *j)
     return j->above > j->members.forced;
 }
 
+/*
+ * A line that deposes this node is believed when two messages claim it, or more: taken over from one that was
+ * damaged it would depose this node, and by its own words all others, until every daemon was started anew.
+ * True when this message's line is not above what is believed now.
+ */
+static bool believe_line(struct journal *j, uint64_t line)
+{
+    uint64_t other = j->claimed != 0 && j->now_ms - j->claimed_ms <= journal_doubt_ms(j) ? j->claimed : 0;
+    uint64_t both = other < line ? other : line;
+
+    if (line > other) {
+        jelect_hello(j); /* whoever means it answers with it */
+    }
+    j->claimed = other > line ? other : line;
+    j->claimed_ms = j->now_ms;
+    if (line <= j->members.forced || MUTANT(believe_any_line)) {
+        both = line; /* it is ours, and was not known to be committed */
+    }
+    if (both > jforce_line(j)) {
+        j->above = both;
+    }
+    return line <= jforce_line(j);
+}
+
 bool jforce_hear(struct journal *j, const struct jmsg *m)
 {
     if (m->line > jforce_line(j)) {
-        j->above = m->line;
+        bool believed = believe_line(j, m->line);
+
         if (jforce_superseded(j) && j->role == JOURNAL_LEADER) {
             jrepl_resign(j, true, "the quorum was forced without this node");
         } else if (jforce_superseded(j) && (j->role == JOURNAL_CANDIDATE || j->role == JOURNAL_FOLLOWER)) {
             jelect_search(j, "the quorum was forced elsewhere");
+        }
+        if (!believed) {
+            jrepl_mark(j, m); /* C2: rather one that is not there than one that is forgotten */
+            return false;
         }
     }
     if (m->line >= jforce_line(j) || MUTANT(hear_a_lower_line)) {
@@ -176,6 +205,7 @@ void jforce_lead(struct journal *j)
 {
     struct buf b = BUF_INIT;
 
+    j->force.last = 0;
     if (!j->force.under_way) {
         return;
     }
@@ -188,6 +218,7 @@ void jforce_lead(struct journal *j)
     if (!j->oom && j->force.payload.len > 0) {
         (void)jrepl_append(j, JOURNAL_DATA, j->force.payload.data, j->force.payload.len);
     }
+    j->force.last = jlog_last(&j->log);
     buf_fini(&b);
     buf_fini(&j->force.payload);
 }

@@ -142,6 +142,9 @@ struct jpeer {
     uint64_t last_term, last_index, configured;
     struct journal_mark acked; /* the most that it was heard to promise and acknowledge (A10), … */
     uint64_t acked_session;    /* … and in which session */
+    uint64_t speaks, spoke;    /* the session of its last message, and the one before that */
+    bool first;                /* that was the first message of its session, … */
+    struct journal_mark once;  /* … and acknowledged this, not counted yet; incarnation 0: nothing */
     uint64_t recall_ms;        /* do not RECALL it again before */
     bool alarmed;              /* its committed history differs from ours: said once */
 };
@@ -181,6 +184,19 @@ struct jstore {
     } flying;
 };
 
+/*
+ * What one message may say by mistake, and would then last: a well-formed one whose bytes were damaged on its
+ * way. It counts once it was said twice; each of these is said again and again by who means it. A line is a
+ * kind of its own (jforce_hear).
+ */
+enum jdoubt {
+    JDOUBT_COORDINATOR, /* a second coordinator of the term */
+    JDOUBT_HISTORY,     /* what no chain proves contradicts what is committed here */
+    JDOUBT_BASE,        /* an empty node's first members */
+    JDOUBT_RECALL,      /* this node's journal is to be set aside */
+    JDOUBTS,
+};
+
 struct journal {
     struct journal_config config;
     uint64_t configured_hash, rng, now_ms;
@@ -206,10 +222,13 @@ struct journal {
 
     /* A16. line: of the committed set; above: the highest that was heard of (both 0: never forced). */
     uint64_t line, above, line_ms;
+    uint64_t claimed,
+        claimed_ms; /* a line above these that was heard of once (enum jdoubt says why); 0: none */
     struct {
         bool under_way; /* this node stands for it */
         struct journal_members members;
         struct buf payload; /* owned */
+        uint64_t last;      /* coordinator: of the force's own entries; less is not counted (0: not forced) */
     } force;
 
     /* The view (A1), and who was heard. */
@@ -228,8 +247,9 @@ struct journal {
     uint64_t ack_stamp, answered; /* answered: acknowledged up to here */
     bool opened;                  /* OPENED was said for this term */
     struct {                      /* a snapshot that is being received */
-        uint64_t index;
-        struct hash digest;
+        struct journal_uuid cluster;
+        struct journal_snapshot meta; /* as the first piece said; index and size 0: none */
+        unsigned pieces;              /* that said the same */
         struct buf data;
     } incoming;
     struct buf blob; /* being installed */
@@ -256,6 +276,11 @@ struct journal {
     bool foreign_alarmed;
     uint64_t snapshot_asked, bytes_since; /* TAKE_SNAPSHOT was said at; payload bytes since the snapshot */
     uint64_t waiting_bytes;               /* payload of what the coordinator has not committed yet */
+
+    struct {
+        uint64_t ms, value; /* ms 0: not said yet */
+        uint32_t from;
+    } doubt[JDOUBTS];
 
     uint64_t dropped_garbage, dropped_foreign, dropped_old, dropped_newer;
     uint32_t newer; /* node that speaks a newer format than this build knows (A13); 0: none was heard */
@@ -288,6 +313,10 @@ bool journal_uuid_none(struct journal_uuid u);
 /* It takes part: not waiting for its store, not stopped. */
 bool journal_active(const struct journal *j);
 bool journal_uuid_eq(struct journal_uuid a, struct journal_uuid b);
+/* It was said before, a short while ago, with this value by `from`. */
+bool journal_said_twice(struct journal *j, enum jdoubt what, uint32_t from, uint64_t value);
+/* So long what was said once is remembered. */
+uint64_t journal_doubt_ms(const struct journal *j);
 
 /* store.c */
 /* Emits a PERSIST if there is something to store and none is under way. */
@@ -330,6 +359,10 @@ void jelect_hello(struct journal *j);
 void jelect_on_hello(struct journal *j, const struct jmsg *m);
 void jelect_on_stand(struct journal *j, const struct jmsg *m);
 void jelect_on_vote(struct journal *j, const struct jmsg *m);
+/* A message of this session. What the first message of a session acknowledges counts when the next one is not
+ * of the session before: else its number was damaged, and the real session would be taken for one that has
+ * lost it. */
+void jelect_session(struct jpeer *p, uint64_t session);
 /* A10: remembers what a node has promised (its message's term) and acknowledged in that term. */
 void jelect_note(struct jpeer *p, const struct jmsg *m, uint64_t index);
 /* A10: tells a node that its store held less than it had acknowledged (it judges by its own store), or that
@@ -377,6 +410,8 @@ int jrepl_append(struct journal *j, enum journal_kind kind, const void *payload,
 void jrepl_heartbeat(struct journal *j, uint32_t to);
 /* From now on this node follows the sender; false when that cannot be (and we stopped). */
 bool jrepl_follow(struct journal *j, const struct jmsg *m);
+/* C2: notes what the coordinator says is decided, though we may not have it yet. */
+void jrepl_mark(struct journal *j, const struct jmsg *m);
 void jrepl_on_append(struct journal *j, const struct jmsg *m);
 void jrepl_on_ack(struct journal *j, const struct jmsg *m);
 void jrepl_answer(struct journal *j, bool ok, uint64_t index, uint64_t stamp);

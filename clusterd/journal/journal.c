@@ -183,6 +183,22 @@ bool journal_is_empty(const struct journal *j)
     return journal_uuid_none(j->cluster);
 }
 
+uint64_t journal_doubt_ms(const struct journal *j)
+{
+    return 10 * (uint64_t)j->config.election_ms;
+}
+
+bool journal_said_twice(struct journal *j, enum jdoubt what, uint32_t from, uint64_t value)
+{
+    bool twice = j->doubt[what].ms != 0 && j->now_ms - j->doubt[what].ms <= journal_doubt_ms(j) &&
+                 j->doubt[what].from == from && j->doubt[what].value == value;
+
+    j->doubt[what].ms = j->now_ms ? j->now_ms : 1;
+    j->doubt[what].from = from;
+    j->doubt[what].value = value;
+    return twice;
+}
+
 /* ------------------------------------------------------------------------------------------ new and free */
 
 static void set_default(uint32_t *value, uint32_t otherwise)
@@ -370,6 +386,13 @@ static void newer(struct journal *j, uint32_t from)
 
 static void on_message_empty(struct journal *j, const struct jmsg *m)
 {
+    struct jpeer *p = journal_peer(j, m->from);
+
+    /* A10, "all present and empty": whoever names a cluster has been taken in, whatever its last HELLO said.
+     */
+    if (p != NULL && !journal_uuid_none(m->cluster)) {
+        p->empty = false;
+    }
     if (m->type == JMSG_HELLO) {
         jelect_on_hello(j, m);
     } else if (m->type == JMSG_BOOTSTRAP) {
@@ -429,6 +452,7 @@ static void dispatch(struct journal *j, const struct jmsg *m)
 
 static void on_message(struct journal *j, const struct journal_event *event)
 {
+    struct jpeer *p;
     struct jmsg m;
 
     if (event->message.from == j->config.node || !journal_active(j)) {
@@ -442,6 +466,9 @@ static void on_message(struct journal *j, const struct journal_event *event)
         }
         return;
     }
+    if (j->newer == m.from) {
+        j->newer = 0; /* its format byte was damaged, or it was changed back */
+    }
     if (foreign(j, &m)) {
         return;
     }
@@ -452,6 +479,10 @@ static void on_message(struct journal *j, const struct journal_event *event)
     if (journal_uuid_none(m.cluster)) {
         jelect_on_hello(j, &m); /* nothing else comes without a cluster (jmsg_parse) */
         return;
+    }
+    p = journal_peer(j, m.from);
+    if (p != NULL) {
+        jelect_session(p, m.session);
     }
     if (m.term > j->promise.term + JOURNAL_TERM_STEP_MAX) {
         j->dropped_garbage++; /* taken over, it could leave no terms for elections to come */

@@ -119,11 +119,13 @@ static void forget(struct journal *j)
     memset(&j->held, 0, sizeof j->held);
     buf_fini(&j->force.payload);
     memset(&j->force, 0, sizeof j->force);
-    j->line = j->above = 0;
+    j->line = j->above = j->claimed = 0;
+    memset(j->doubt, 0, sizeof j->doubt);
     j->store.seq = seq;
     j->store.failures = failures;
     j->cluster = (struct journal_uuid){0, 0};
-    j->incoming.index = j->commit = j->commit_heard = j->matched = j->answered = 0;
+    j->incoming.pieces = 0;
+    j->commit = j->commit_heard = j->matched = j->answered = 0;
     j->members_index = j->snapshot_asked = j->bytes_since = 0;
     j->starting = j->yielded = false;
     j->vote_due = j->stand_due = j->bootstrap_due = j->ack_due = j->opened = false;

@@ -29,6 +29,20 @@ static void put_hash(struct buf *b, struct hash h)
     buf_u64(b, h.hi);
 }
 
+/* A line is a term in which quorum was forced (A16): a force's step above another one, and never above that
+ * of a node that has heard of it. */
+static bool line_ok(const struct jmsg *m)
+{
+    return m->line == 0 ||
+           (m->line <= m->term && (m->line >= JOURNAL_FORCE_STEP || MUTANT(force_in_the_next_term)));
+}
+
+/* The end of its sender's log: entries are of terms that it has promised, and none is before the first. */
+static bool last_ok(const struct jmsg *m, uint64_t last_term, uint64_t last_index)
+{
+    return last_term <= m->term && last_index < JOURNAL_TERM_MAX && (last_term == 0) == (last_index == 0);
+}
+
 static void get_head(struct rd *r, struct jmsg *m)
 {
     uint8_t format;
@@ -50,7 +64,7 @@ static void get_head(struct rd *r, struct jmsg *m)
     m->held_term = rd_u64(r);
     m->held_index = rd_u64(r);
     if (m->from == 0 || m->incarnation == 0 || m->session == 0 || m->term >= JOURNAL_TERM_MAX ||
-        m->line >= JOURNAL_TERM_MAX) {
+        m->held_term > m->term || m->held_index >= JOURNAL_TERM_MAX || !line_ok(m)) {
         r->bad = true;
     }
 }
@@ -112,7 +126,7 @@ static bool entry_ok(const struct journal_entry *e, uint64_t author_term)
         return false;
     }
     if (e->kind == JOURNAL_CONFIG) {
-        return journal_members_decode(&members, e->payload, e->len);
+        return journal_members_decode(&members, e->payload, e->len) && members.forced <= e->term;
     }
     return e->kind == JOURNAL_OPEN || e->kind == JOURNAL_DATA;
 }
@@ -130,7 +144,9 @@ static void get_append(struct rd *r, struct jmsg *m)
     m->append.n = rd_u16(r);
     m->append.entries = *r;
     term = m->append.prev_term;
-    if (m->append.prev_index >= JOURNAL_TERM_MAX) {
+    /* What goes to all begins where the coordinator stood: nothing beyond its end can be committed. */
+    if (!last_ok(m, m->append.prev_term, m->append.prev_index) || m->append.commit >= JOURNAL_TERM_MAX ||
+        ((m->to == 0 || m->append.n == 0) && m->append.commit > m->append.prev_index + m->append.n)) {
         r->bad = true;
     }
     for (unsigned i = 0; i < m->append.n && !r->bad; i++) {
@@ -155,6 +171,10 @@ static void get_ack(struct rd *r, struct jmsg *m)
     m->ack.last_chain = get_hash(r);
     m->ack.commit = rd_u64(r);
     m->ack.commit_chain = get_hash(r);
+    if (m->ack.last >= JOURNAL_TERM_MAX || m->ack.commit > m->ack.last ||
+        m->ack.index > (m->ack.ok ? m->ack.last : 0)) {
+        r->bad = true;
+    }
 }
 
 static void get_snapshot(struct rd *r, struct jmsg *m)
@@ -170,9 +190,9 @@ static void get_snapshot(struct rd *r, struct jmsg *m)
     get_members(r, &s->members);
     m->snapshot.offset = rd_u64(r);
     m->snapshot.data = rd_blob(r, &m->snapshot.len);
-    if (s->index >= JOURNAL_TERM_MAX || s->term > m->term || s->size > JOURNAL_SNAPSHOT_MAX ||
+    if (!last_ok(m, s->term, s->index) || s->members.forced > s->term || s->size > JOURNAL_SNAPSHOT_MAX ||
         m->snapshot.offset > s->size || m->snapshot.len > s->size - m->snapshot.offset || m->to == 0 ||
-        (s->index == 0 && (s->size != 0 || s->term != 0))) {
+        (s->index == 0 && s->size != 0)) {
         r->bad = true;
     }
 }
@@ -185,10 +205,12 @@ static void get_body(struct rd *r, struct jmsg *m)
         m->hello.last_index = rd_u64(r);
         m->hello.configured = rd_u64(r);
         m->hello.flags = rd_u8(r);
+        r->bad = r->bad || !last_ok(m, m->hello.last_term, m->hello.last_index);
         break;
     case JMSG_STAND:
         m->stand.last_term = rd_u64(r);
         m->stand.last_index = rd_u64(r);
+        r->bad = r->bad || !last_ok(m, m->stand.last_term, m->stand.last_index);
         break;
     case JMSG_VOTE:
         m->vote.incarnation = rd_u64(r);
@@ -202,6 +224,7 @@ static void get_body(struct rd *r, struct jmsg *m)
         break;
     case JMSG_BOOTSTRAP:
         get_members(r, &m->bootstrap);
+        r->bad = r->bad || m->bootstrap.forced != 0;
         break;
     case JMSG_SNAPSHOT:
         get_snapshot(r, m);
@@ -209,6 +232,8 @@ static void get_body(struct rd *r, struct jmsg *m)
     case JMSG_SNAPSHOT_ACK:
         m->snapshot_ack.index = rd_u64(r);
         m->snapshot_ack.offset = rd_u64(r);
+        r->bad = r->bad || m->snapshot_ack.index >= JOURNAL_TERM_MAX ||
+                 m->snapshot_ack.offset > JOURNAL_SNAPSHOT_MAX;
         break;
     case JMSG_RECALL:
         m->recall.incarnation = rd_u64(r);
@@ -216,6 +241,7 @@ static void get_body(struct rd *r, struct jmsg *m)
         m->recall.term = rd_u64(r);
         m->recall.index = rd_u64(r);
         m->recall.gone = rd_u8(r);
+        r->bad = r->bad || m->recall.term >= JOURNAL_TERM_MAX || (m->recall.term == 0 && !m->recall.gone);
         break;
     default:
         r->bad = true;
@@ -234,8 +260,9 @@ bool jmsg_parse(struct jmsg *m, const void *data, size_t len)
     if (!r.bad) {
         get_body(&r, m);
     }
-    /* Only a HELLO may come from outside a cluster. */
-    return rd_done(&r) && (m->type == JMSG_HELLO || m->cluster.lo != 0 || m->cluster.hi != 0);
+    /* Only a HELLO may come from outside a cluster, where there are no terms. */
+    return rd_done(&r) &&
+           ((m->type == JMSG_HELLO && m->term == 0) || m->cluster.lo != 0 || m->cluster.hi != 0);
 }
 
 static void put_append(struct buf *b, const struct jmsg *m)

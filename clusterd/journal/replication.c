@@ -12,7 +12,10 @@
 
 #define WAITING_MAX       4096      /* entries that may wait for their commit before another is proposed */
 #define WAITING_BYTES_MAX (8 << 20) /* … and the payload of those */
-#define FEED_MESSAGES     4         /* directed messages under way to one member */
+/* Directed messages under way to one member; more when they are small: after each election a member that has
+ * other entries is fed from its commit mark on, and has to be through within N ms (A8), whatever the size of
+ * a message. */
+#define FEED_MESSAGES 4
 
 /* ------------------------------------------------------------------------------------------ coordinator */
 
@@ -182,13 +185,18 @@ void jrepl_heartbeat(struct journal *j, uint32_t to)
 /* FEED_LOG: the next window. At the end of it the multicasts do again. */
 static void feed_log(struct journal *j, struct jprogress *p)
 {
+    uint64_t bytes = 0;
+
     if (p->next <= j->log.prev_index) {
         jsnap_feed(j, p); /* trimmed meanwhile */
         return;
     }
     p->fed_ms = j->now_ms;
-    for (int i = 0; i < FEED_MESSAGES && p->next <= j->sent; i++) {
-        p->next = send_append(j, p->node, p->next - 1, j->sent, j->now_ms) + 1;
+    for (int i = 0; (i < FEED_MESSAGES || bytes < JOURNAL_MESSAGE_MAX) && p->next <= j->sent; i++) {
+        uint64_t from = p->next - 1;
+
+        p->next = send_append(j, p->node, from, j->sent, j->now_ms) + 1;
+        bytes += JMSG_APPEND_SIZE + jlog_bytes(&j->log, from, p->next - 1);
     }
     if (p->next > j->sent) {
         p->feed = FEED_LIVE;
@@ -285,6 +293,12 @@ static void advance_commit(struct journal *j)
     if (index <= j->commit || e == NULL || (e->term != j->promise.term && !MUTANT(old_terms_by_count))) {
         return;
     }
+    /* A16, all or nothing: OPEN is counted by the forced set, which stands behind it. Were it committed
+     * alone, what the old set had not committed would be acted upon, and a crash could leave the old set in
+     * force. */
+    if (index < j->force.last && !MUTANT(force_in_pieces)) {
+        return;
+    }
     j->waiting_bytes -= jlog_bytes(&j->log, j->commit, index);
     j->commit = index;
     j->commit_ms = j->now_ms;
@@ -357,6 +371,7 @@ static void coordinator_flush(struct journal *j)
     uint64_t last = jlog_last(&j->log);
 
     advance_commit(j);
+    jforce_committed(j); /* A16: the very message that announces the set claims its line */
     /* Group commit: what comes while the disk is busy goes out together, before our own fsync. */
     while (!j->store.busy && j->sent < last && !j->oom) {
         j->sent = send_append(j, 0, j->sent, last, j->now_ms);
@@ -383,6 +398,9 @@ bool jrepl_follow(struct journal *j, const struct jmsg *m)
     struct journal_action *a;
 
     if (j->role == JOURNAL_LEADER || (j->role == JOURNAL_FOLLOWER && j->coordinator != m->from)) {
+        if (!journal_said_twice(j, JDOUBT_COORDINATOR, m->from, m->term)) {
+            return false;
+        }
         journal_stop(j, "nodes %u and %u are both coordinator of term %llu (A3)", (unsigned)j->coordinator,
                      (unsigned)m->from, (unsigned long long)m->term);
         return false;
@@ -456,7 +474,8 @@ static bool unpack(struct journal *j, const struct jmsg *m)
 
 /*
  * How much of the message lies before what our log still has: 0 … n entries to be skipped; -1: it does not
- * connect (say where we stand); -2: it contradicts what is committed here, and we have stopped.
+ * connect (say where we stand); -2: it contradicts what is committed here, and we have stopped, or will when
+ * it is said again: of a message without entries no chain covers the index.
  */
 static int connect(struct journal *j, const struct jmsg *m)
 {
@@ -477,6 +496,9 @@ static int connect(struct journal *j, const struct jmsg *m)
     }
     if (hash_eq(own, chain) || MUTANT(chain_not_compared)) {
         return (int)skip;
+    }
+    if (prev <= j->commit && m->append.n == 0 && !journal_said_twice(j, JDOUBT_HISTORY, m->from, m->term)) {
+        return -2;
     }
     if (prev <= j->commit && jforce_lost(j, m, prev, prev_term)) {
         return -2;
@@ -526,6 +548,14 @@ static bool take_entries(struct journal *j, const struct jmsg *m, unsigned skip)
     return true;
 }
 
+void jrepl_mark(struct journal *j, const struct jmsg *m)
+{
+    if (m->type == JMSG_APPEND && j->role == JOURNAL_FOLLOWER && m->from == j->coordinator &&
+        m->term == j->promise.term && m->append.commit > j->mark_heard && !MUTANT(act_behind_the_mark)) {
+        j->mark_heard = m->append.commit;
+    }
+}
+
 void jrepl_on_append(struct journal *j, const struct jmsg *m)
 {
     uint64_t last = m->append.prev_index + m->append.n;
@@ -534,9 +564,7 @@ void jrepl_on_append(struct journal *j, const struct jmsg *m)
     if (!jrepl_follow(j, m)) {
         return;
     }
-    if (m->append.commit > j->mark_heard && !MUTANT(act_behind_the_mark)) {
-        j->mark_heard = m->append.commit; /* C2: what was decided, though we may not have it yet */
-    }
+    jrepl_mark(j, m);
     if ((m->to != 0 && m->to != j->config.node) || !unpack(j, m)) {
         return;
     }

@@ -154,8 +154,15 @@ void jsnap_send_bootstrap(struct journal *j, uint32_t to)
 void jsnap_on_bootstrap(struct journal *j, const struct jmsg *m)
 {
     const struct journal_member *self = jvoters_find(&m->bootstrap, j->config.node);
+    struct hash chain;
 
-    if (j->role == JOURNAL_EMPTY && self != NULL && self->votes > 0 && self->incarnation == j->incarnation) {
+    if (j->role != JOURNAL_EMPTY || self == NULL || self->votes == 0 || self->incarnation != j->incarnation) {
+        return;
+    }
+    if (!jsnap_base_chain(&chain, m->cluster, &m->bootstrap)) {
+        j->oom = true;
+    } else if (journal_said_twice(j, JDOUBT_BASE, 0,
+                                  chain.lo)) { /* our next HELLO is answered with another */
         install_base(j, m->cluster, &m->bootstrap);
     }
 }
@@ -240,9 +247,7 @@ void jsnap_on_ack(struct journal *j, const struct jmsg *m)
     }
     p->fed_ms = j->now_ms;
     p->offset = m->snapshot_ack.offset;
-    if (p->offset < j->snapshot.size) {
-        jsnap_feed(j, p);
-    }
+    jsnap_feed(j, p); /* with all of it there, it wants to hear the description once more (gather) */
 }
 
 /* --------------------------------------------------------------------------------------------- receiving */
@@ -250,22 +255,42 @@ void jsnap_on_ack(struct journal *j, const struct jmsg *m)
 static void incoming_reset(struct journal *j)
 {
     buf_fini(&j->incoming.data);
-    j->incoming.index = 0;
-    j->incoming.digest = (struct hash){0, 0};
+    j->incoming.pieces = 0;
 }
 
-/* True when the blob is complete and is what its digest says. */
+static bool same_members(const struct journal_members *a, const struct journal_members *b)
+{
+    bool same = a->n == b->n && a->forced == b->forced;
+
+    for (size_t i = 0; same && i < a->n; i++) {
+        same = a->v[i].node == b->v[i].node && a->v[i].incarnation == b->v[i].incarnation &&
+               a->v[i].votes == b->v[i].votes && a->v[i].kind == b->v[i].kind;
+    }
+    return same;
+}
+
+/* One description: the digest covers the blob, and nothing covers the rest. */
+static bool same_snapshot(const struct journal_snapshot *a, const struct journal_snapshot *b)
+{
+    return a->index == b->index && a->term == b->term && hash_eq(a->chain, b->chain) && a->size == b->size &&
+           hash_eq(a->digest, b->digest) && same_members(&a->members, &b->members);
+}
+
+/* True when the blob is complete and is what its digest says, and two pieces have described it alike: a
+ * damaged description would put a history in place that no coordinator's continues. */
 static bool gather(struct journal *j, const struct jmsg *m)
 {
     static const struct hash zero;
     const struct journal_snapshot *s = &m->snapshot.meta;
     struct jmsg out;
 
-    if (j->incoming.index != s->index || !hash_eq(j->incoming.digest, s->digest)) {
+    if (j->incoming.pieces == 0 || !journal_uuid_eq(j->incoming.cluster, m->cluster) ||
+        !same_snapshot(&j->incoming.meta, s)) {
         incoming_reset(j);
-        j->incoming.index = s->index;
-        j->incoming.digest = s->digest;
+        j->incoming.cluster = m->cluster;
+        j->incoming.meta = *s;
     }
+    j->incoming.pieces++;
     if (m->snapshot.offset == j->incoming.data.len) {
         buf_raw(&j->incoming.data, m->snapshot.data, m->snapshot.len);
         if (j->incoming.data.failed) {
@@ -274,11 +299,12 @@ static bool gather(struct journal *j, const struct jmsg *m)
         }
     }
     if (j->incoming.data.len == s->size) {
-        if (s->index == 0 || hash_eq(hash_bytes(zero, j->incoming.data.data, (size_t)s->size), s->digest)) {
+        if (s->index != 0 && !hash_eq(hash_bytes(zero, j->incoming.data.data, (size_t)s->size), s->digest)) {
+            j->dropped_garbage++;
+            incoming_reset(j);
+        } else if (j->incoming.pieces > 1) {
             return true;
         }
-        j->dropped_garbage++;
-        incoming_reset(j);
     }
     journal_message_init(j, &out, JMSG_SNAPSHOT_ACK, m->from);
     out.cluster = m->cluster; /* an empty node has none of its own yet */
@@ -304,6 +330,10 @@ static bool have_it(struct journal *j, const struct jmsg *m)
             j->commit_heard = s->index > j->commit_heard ? s->index : j->commit_heard;
             j->ack_due = true;
             return true;
+        }
+        if ((s->index <= j->commit || s->index <= j->matched) &&
+            !journal_said_twice(j, JDOUBT_HISTORY, m->from, m->term)) {
+            return true; /* no chain covers it: it will come again */
         }
         if (s->index <= j->commit && jforce_lost(j, m, s->index, s->term)) {
             return true;

@@ -2,6 +2,11 @@
  * The journal's messages, as a sequence: the first byte says in which role node 1 of three begins, then each
  * message has its length before it (u16). The disk always answers at once. Nothing may crash; what is
  * committed stays, and the log never ends before it.
+ *
+ * And then the first message alone, whoever it comes from and whatever it says: it puts no base or snapshot
+ * in place, sets nothing aside, deposes nobody by a line (A16), and stops the node only with entries that a
+ * chain covers, which contradict what is committed (A7). A coordinator of a later term is followed as if it
+ * had never been.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -13,6 +18,8 @@
 
 static const struct journal_uuid cluster = {7, 70};
 static uint64_t now, commit_mark;
+static bool aside;            /* it was asked to set its journal aside */
+static struct jmsg last_sent; /* without what it borrows */
 
 static void must(bool truth)
 {
@@ -44,6 +51,9 @@ static void step(struct journal *j, struct journal_event *ev)
                 }
             } else if (out.v[i].type == JOURNAL_SEND) {
                 must(jmsg_parse(&m, out.v[i].send.data, out.v[i].send.len) && m.from == 1);
+                last_sent = m;
+            } else if (out.v[i].type == JOURNAL_SET_ASIDE) {
+                aside = true;
             }
         }
     }
@@ -91,6 +101,7 @@ static struct journal *make(bool empty)
     must(journal_load(j, &load) == RC_OK);
     now = 1000;
     commit_mark = 0;
+    aside = false;
     step(j, &start);
     step(j, &view);
     return j;
@@ -148,6 +159,67 @@ static void hear(struct journal *j, const uint8_t *data, size_t len)
     free(copy);
 }
 
+/* Node 2 is elected by node 3, in a term above all that node 1 can have heard of; it begins with the base. */
+static void follow(struct journal *j)
+{
+    struct journal_event tick = {.type = JOURNAL_EV_TICK}, ev = {.type = JOURNAL_EV_MESSAGE};
+    struct journal_entry open = {.index = 1, .format = JOURNAL_FORMAT, .kind = JOURNAL_OPEN};
+    struct jmsg m;
+    struct buf b = BUF_INIT;
+
+    memset(&m, 0, sizeof m);
+    m.type = JMSG_APPEND;
+    m.cluster = cluster;
+    m.from = 2;
+    m.incarnation = 102;
+    m.session = 1002;
+    m.term = open.term = j->promise.term + 1;
+    m.append.prev_chain = j->snapshot.chain;
+    m.append.last_chain = jlog_chain(m.append.prev_chain, &open);
+    m.append.stamp = 1;
+    m.append.n = 1;
+    jmsg_write(&b, &m);
+    jmsg_write_entry(&b, &open);
+    ev.message.from = 2;
+    ev.message.data = b.data;
+    ev.message.len = b.len;
+    for (int i = 0; i < 3; i++) {
+        now += 100;
+        step(j, &ev);
+        step(j, &tick);
+    }
+    must(j->role == JOURNAL_FOLLOWER && j->coordinator == 2);
+    must(last_sent.type == JMSG_ACK && last_sent.ack.ok && last_sent.ack.index == 1 && last_sent.line == 0);
+    buf_fini(&b);
+}
+
+static void alone(struct journal *j, const uint8_t *data, size_t len)
+{
+    bool empty = journal_is_empty(j), chained;
+    struct jmsg m;
+
+    memset(&m, 0, sizeof m);
+    chained = jmsg_parse(&m, data, len) && m.type == JMSG_APPEND && m.append.n > 0;
+    hear(j, data, len);
+    must(!aside && journal_is_empty(j) == empty && j->snapshot.index == 0 && j->above == 0);
+    must(j->role != JOURNAL_STOPPED || chained);
+    if (!empty && j->role != JOURNAL_STOPPED && j->commit == 0) {
+        follow(j);
+    }
+}
+
+static struct journal *begin(uint8_t role)
+{
+    struct journal *j = make(role == 1);
+
+    if (role == 2) {
+        lead(j);
+    } else if (role == 3) {
+        stand(j);
+    }
+    return j;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct journal_event tick = {.type = JOURNAL_EV_TICK};
@@ -157,12 +229,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     rd_init(&r, data, size);
     role = rd_u8(&r) & 3;
-    j = make(role == 1);
-    if (role == 2) {
-        lead(j);
-    } else if (role == 3) {
-        stand(j);
-    }
+    j = begin(role);
     while (rd_left(&r) >= 2) {
         size_t len = rd_u16(&r);
 
@@ -173,5 +240,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         step(j, &tick);
     }
     journal_free(j);
+    rd_init(&r, data, size);
+    (void)rd_u8(&r);
+    if (rd_left(&r) >= 2) {
+        size_t len = rd_u16(&r);
+
+        j = begin(role);
+        alone(j, r.p, len < rd_left(&r) ? len : rd_left(&r));
+        journal_free(j);
+    }
     return 0;
 }

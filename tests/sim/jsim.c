@@ -36,6 +36,8 @@ struct sim sim;
 static void push(struct item item);
 static void fault_crash(struct node *n);
 static void step(struct node *n, struct journal_event *ev);
+static void break_the_word(void);
+static bool apart(void);
 
 /* ---------------------------------------------------------------------------------------- small things */
 
@@ -436,8 +438,23 @@ static void set_aside(struct node *n, const char *why)
     n->aside_expected = n->fsync_pending = n->left_behind = false;
     write_fini(&n->write);
     disk_wipe(&n->disk, true);
+    n->disk.now.lost = true; /* what was set aside is still there to be seen */
     memset(&n->core, 0, sizeof n->core);
     push_node(n, ITEM_RELOAD, draw(50));
+}
+
+/* What n sends, a survivor that does not claim the line. */
+static bool heard_by_those_given_up(const struct node *n)
+{
+    for (unsigned i = 0;
+         sim.word_broken && !sim.healed && !n->left_behind && n->j->line < sim.line && i < sim.n; i++) {
+        const struct node *o = &sim.nodes[i];
+
+        if (o->left_behind && o->up && !o->paused && o->component == n->component) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void carry_out(struct node *n, const struct journal_action *a)
@@ -446,6 +463,9 @@ static void carry_out(struct node *n, const struct journal_action *a)
     case JOURNAL_SEND:
         check_send(n, a->send.data, a->send.len);
         multicast(n, a->send.data, a->send.len);
+        if (a->send.data[0] == JMSG_STAND && heard_by_those_given_up(n) && chance(500)) {
+            push((struct item){.at = sim.now + draw(30), .type = ITEM_SIDES});
+        }
         break;
     case JOURNAL_PERSIST:
         write_begin(n, &a->persist);
@@ -490,6 +510,7 @@ static void carry_out(struct node *n, const struct journal_action *a)
         break;
     case JOURNAL_CREATED:
         trace("node %u: belongs to the cluster", n->id);
+        n->left_behind = a->role.node != 0 && sim.nodes[a->role.node - 1].left_behind;
         break;
     case JOURNAL_ALARM:
         trace("node %u: ALARM %s", n->id, a->text);
@@ -520,6 +541,16 @@ static void give_up(const struct node *n, const struct journal_event *ev)
 {
     trace("node %u: forces, without %zu", n->id, ev->force.n);
     sim.force_begun = true;
+    if (!sim.healed && chance(150)) {
+        push((struct item){.at = sim.now + draw(150), .type = ITEM_BLACKOUT});
+    }
+    for (unsigned i = 0; i < sim.n; i++) {
+        struct node *other = &sim.nodes[i];
+
+        if (other->up && chance(200)) {
+            other->fragile_until = sim.now + draw(200); /* survivors die around the force */
+        }
+    }
     for (unsigned i = 0; i < sim.n; i++) {
         struct node *other = &sim.nodes[i];
         const struct journal_uuid *c = &other->disk.now.cluster;
@@ -565,6 +596,9 @@ static void step(struct node *n, struct journal_event *ev)
         }
     }
     check_after(n);
+    if (sim.just_forced) {
+        break_the_word();
+    }
     schedule_tick(n, out.deadline_ms);
 }
 
@@ -680,6 +714,9 @@ static void partition(void)
 {
     unsigned parts = chance(300) ? 1 : (unsigned)(2 + draw(2));
 
+    if (apart()) {
+        return;
+    }
     sim.stats.partitions++;
     for (unsigned i = 0; i < sim.n; i++) {
         sim.nodes[i].component = (unsigned)draw(parts);
@@ -852,26 +889,110 @@ static void force(struct node *n)
     step(n, &ev);
 }
 
-/* One of them comes back with what it had, or without; others without, or never. */
+/* They come back with what they had, or without, or never. */
 static void plan_returns(void)
 {
-    bool with_journal = true;
+    uint64_t spread = chance(400) ? 20 : 6000; /* in a group, or one by one */
+
+    if (sim.returns_planned) {
+        return;
+    }
+    sim.returns_planned = true;
 
     for (unsigned i = 0; i < sim.n; i++) {
         struct node *n = &sim.nodes[i];
 
-        if (!n->gone || chance(300)) {
+        if (!n->gone || chance(200)) {
             continue;
         }
-        if (!with_journal || chance(400)) {
+        if (chance(400)) {
             lose_disk(n, "its disk is replaced");
-        } else {
-            with_journal = false;
         }
         sim.returns_due++;
-        push(
-            (struct item){.at = sim.now + 1 + draw(chance(500) ? 20 : 6000), .type = ITEM_RETURN, .node = i});
+        push((struct item){
+            .at = sim.now + 1 + draw(chance(500) ? 20 : spread), .type = ITEM_RETURN, .node = i});
     }
+}
+
+/* Not those who, with what they had, would be a majority by their own word: nothing can promise anything
+ * then. The others come back in sight of the survivors, or among themselves. */
+static void come_back(struct node *n)
+{
+    bool may =
+        !check_old_majority(n) || (sim.word_broken && (sim.sides_taken || check_line_everywhere(true)));
+
+    if (!may && (sim.word_broken || (sim.now < SAFETY_MS && chance(800)))) {
+        push((struct item){
+            .at = sim.now + 1 + draw(500), .type = ITEM_RETURN, .node = (unsigned)(n - sim.nodes)});
+        return; /* until others have joined */
+    }
+    if (!may) {
+        lose_disk(n, "its disk is replaced");
+    }
+    if (apart() && sim.sides_taken) {
+        n->component = 1;
+    }
+    sim.stats.returned++;
+    sim.stats.returned_whole += n->left_behind;
+    sim.returns_due--;
+    n->gone = false;
+    boot(n);
+}
+
+/*
+ * The operator's word is broken: those given up come back with what they had. Power is lost before the
+ * survivors' stores know that the set is committed, so they do not claim its line when they stand again, and
+ * those who are back (no majority yet) hear of their term. Then they are cut off, all of them, and rule, in
+ * any term. As soon as they hear a survivor there is one ruler (SAFETY.md, A16: 3), and no survivor has ever
+ * heeded the other. They are not in sight of survivors of whom none knows that the set is committed: there
+ * the old set counts.
+ */
+static void break_the_word(void)
+{
+    sim.just_forced = false;
+    if (sim.healed || sim.returns_planned || !chance(500) || !check_line_everywhere(false)) {
+        return;
+    }
+    sim.word_broken = sim.returns_planned = true;
+    sim.stats.word_broken++;
+    push((struct item){.at = sim.now + draw(20), .type = ITEM_BLACKOUT});
+    for (unsigned i = 0; i < sim.n; i++) {
+        if (sim.nodes[i].gone) {
+            sim.returns_due++;
+            push((struct item){.at = sim.now + 50 + draw(1500), .type = ITEM_RETURN, .node = i});
+        }
+    }
+}
+
+/* Those left behind on one side, the others on the other. */
+static void take_sides(void)
+{
+    if (sim.sides_taken) {
+        return;
+    }
+    trace("those left behind are cut off");
+    sim.sides_taken = true;
+    for (unsigned i = 0; i < sim.n; i++) {
+        sim.nodes[i].component = sim.nodes[i].left_behind;
+    }
+    reform(draw(100));
+}
+
+static bool apart(void)
+{
+    return sim.word_broken && !check_line_everywhere(true);
+}
+
+static void reunite(void)
+{
+    if (apart()) {
+        push((struct item){.at = sim.now + 100, .type = ITEM_REUNITE});
+        return;
+    }
+    for (unsigned i = 0; i < sim.n; i++) {
+        sim.nodes[i].component = 0;
+    }
+    reform(draw(500));
 }
 
 /* He tries until the force is committed; then those given up may come back. */
@@ -890,10 +1011,47 @@ static void operator_tries(void)
     if (count_gone() == 0) {
         return; /* all was healed before he could do anything */
     }
-    if (n->up && !n->paused && sim.line == 0) {
-        force(n);
+    for (unsigned tries = chance(100) ? 2 : 1; tries > 0; tries--) { /* two operators, each at another node */
+        if (n->up && !n->paused && sim.line == 0 && !sim.failed) {
+            force(n);
+        }
+        n = &sim.nodes[draw(sim.n)];
     }
     push((struct item){.at = sim.now + 1 + draw(sim.force_begun ? 20 : 400), .type = ITEM_OPERATOR});
+}
+
+/* ---------------------------------------------------------------------------- the operator's creation (A10)
+ */
+
+static bool cluster_exists(void)
+{
+    for (unsigned i = 0; i < sim.n; i++) {
+        const struct node *n = &sim.nodes[i];
+
+        if ((n->disk.now.cluster.lo | n->disk.now.cluster.hi) != 0 || (n->up && !journal_is_empty(n->j))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `cluster create` on one node of each part of the network. It is for a cluster that is nowhere yet. */
+static void operator_creates(void)
+{
+    struct journal_event ev = {.type = JOURNAL_EV_CREATE};
+    unsigned done = 0; /* a bit for each part */
+    bool exists = cluster_exists();
+
+    for (unsigned i = 0, first = (unsigned)draw(sim.n); i < sim.n && !exists && !sim.failed; i++) {
+        struct node *n = &sim.nodes[(first + i) % sim.n];
+
+        if (n->up && !n->paused && (done & 1U << n->component) == 0) {
+            done |= 1U << n->component;
+            sim.stats.create_tries++;
+            trace("node %u: the operator creates the cluster", n->id);
+            step(n, &ev);
+        }
+    }
 }
 
 static void heal(void)
@@ -904,7 +1062,7 @@ static void heal(void)
     for (unsigned i = 0; i < sim.n; i++) {
         struct node *n = &sim.nodes[i];
 
-        n->component = 0;
+        n->component = apart() && n->left_behind;
         n->disk.full_until = n->disk.slow_until = n->disk.hung_until = 0;
         n->gone = n->gone && sim.force_begun; /* else its power is back */
         if (!n->up && !n->gone) {
@@ -912,6 +1070,9 @@ static void heal(void)
         } /* who is paused goes on in its time */
     }
     reform(draw(500));
+    if (apart()) {
+        reunite();
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------- a run */
@@ -983,6 +1144,10 @@ static void daemon_item(struct node *n, struct item *item)
     case ITEM_FAULT:
     case ITEM_DISASTER:
     case ITEM_OPERATOR:
+    case ITEM_CREATE:
+    case ITEM_BLACKOUT:
+    case ITEM_SIDES:
+    case ITEM_REUNITE:
     case ITEM_RETURN:
         break;
     }
@@ -1002,11 +1167,20 @@ static void handle(struct item *item)
         disaster();
     } else if (item->type == ITEM_OPERATOR) {
         operator_tries();
+    } else if (item->type == ITEM_BLACKOUT) {
+        if (!sim.healed) {
+            fault_blackout();
+        }
+    } else if (item->type == ITEM_REUNITE) {
+        reunite();
+    } else if (item->type == ITEM_SIDES) {
+        if (!sim.healed) {
+            take_sides();
+        }
+    } else if (item->type == ITEM_CREATE) {
+        operator_creates();
     } else if (item->type == ITEM_RETURN) {
-        sim.stats.returned++;
-        sim.returns_due--;
-        n->gone = false;
-        boot(n);
+        come_back(n);
     } else if (item->type == ITEM_RESTART) {
         if (!n->up && !n->gone) {
             boot(n);
@@ -1043,9 +1217,27 @@ static void draw_disaster(void)
     sim.rng = rng;
 }
 
+/* So is this. The nodes come up on two sides, and each side has an operator who creates the cluster. */
+static bool draw_split_creation(void)
+{
+    uint64_t rng = sim.rng;
+    bool split;
+
+    sim.rng = sim.seed ^ UINT64_C(0x5851f42d4c957f2d);
+    split = chance(60);
+    for (unsigned i = 0; split && i < sim.n; i++) {
+        sim.nodes[i].component = (unsigned)draw(2);
+    }
+    if (split) {
+        push((struct item){.at = 450 + draw(500), .type = ITEM_CREATE});
+    }
+    sim.rng = rng;
+    return split;
+}
+
 static void begin(uint64_t seed)
 {
-    bool tracing = sim.trace;
+    bool tracing = sim.trace, split;
 
     memset(&sim, 0, sizeof sim);
     sim.trace = tracing;
@@ -1066,6 +1258,7 @@ static void begin(uint64_t seed)
     sim.member_permille = chance(300) ? 100 : 10;
     sim.message_bytes = chance(600) ? (uint32_t)(200 + draw(800)) : 0;
     draw_disaster();
+    split = draw_split_creation();
     check_begin();
     trace("seed %llu: %u nodes", (unsigned long long)seed, sim.n);
     for (unsigned i = 0; i < sim.n; i++) {
@@ -1077,7 +1270,7 @@ static void begin(uint64_t seed)
         push((struct item){.at = draw(300), .type = ITEM_RESTART, .node = i});
     }
     push((struct item){.at = 500, .type = ITEM_CLIENT});
-    push((struct item){.at = 500 + draw(3000), .type = ITEM_FAULT});
+    push((struct item){.at = (split ? 1000 : 500) + draw(3000), .type = ITEM_FAULT});
 }
 
 static void end(void)
@@ -1128,6 +1321,9 @@ static bool run(uint64_t seed)
     }
     for (uint64_t t = 500; !sim.failed && t <= LIVENESS_MS; t += 500) {
         run_until(SAFETY_MS + t);
+        if (t > QUIET_MS && !sim.failed) {
+            operator_creates(); /* journals that were set aside create none by themselves */
+        }
         if (!sim.failed && sim.stats.committed > committed && check_converged(why, sizeof why)) {
             return true;
         }

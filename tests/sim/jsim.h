@@ -85,6 +85,10 @@ enum item_type {
     ITEM_SNAPSHOT,
     ITEM_DISASTER,
     ITEM_OPERATOR,
+    ITEM_CREATE,
+    ITEM_BLACKOUT,
+    ITEM_SIDES,
+    ITEM_REUNITE,
     ITEM_RETURN
 };
 
@@ -132,8 +136,13 @@ struct item {
     X(cut_short)                                                                                             \
     X(installs)                                                                                              \
     X(snapshots)                                                                                             \
-    X(set_aside) X(reloads) X(resigned) X(member_changes) X(cuts) X(disasters) X(force_tries) X(forced)      \
-        X(given_up) X(returned)
+    X(set_aside)                                                                                             \
+    X(reloads)                                                                                               \
+    X(resigned)                                                                                              \
+    X(member_changes)                                                                                        \
+    X(create_tries)                                                                                          \
+    X(cuts) X(disasters) X(force_tries) X(forced) X(given_up) X(returned) X(returned_whole) X(word_broken)   \
+        X(lost_committed) X(old_rulers)
 
 struct stats {
 #define X(name) uint64_t name;
@@ -171,7 +180,11 @@ struct sim {
     struct history truth, lost; /* lost: what it was when the quorum was forced (A16) */
     uint64_t line;              /* term of the force; 0: none that is committed */
     unsigned returns_due;       /* so many of those given up are to come back */
-    bool force_begun;           /* an operator has given those up who are gone: they stay so */
+    bool word_broken;           /* those given up come back together, a majority by their own word */
+    bool sides_taken;           /* … and are cut off from the survivors */
+    bool just_forced;           /* in this step */
+    bool returns_planned;
+    bool force_begun; /* an operator has given those up who are gone: they stay so */
     struct hash base_members;
     void *seen; /* its tables */
 };
@@ -215,6 +228,10 @@ void check_snapshot(const struct node *n, const struct journal_snapshot *s);
 void check_install(struct node *n);
 /* Would the cluster still be able to go on if this node lost its disk? */
 bool check_may_lose(const struct node *n);
+/* If `back` came back with what it has: could those who know nothing of the force elect one of them (A16)? */
+bool check_old_majority(const struct node *back);
+/* All who go on have the set that was forced on their disks; known: and that it is committed. */
+bool check_line_everywhere(bool known);
 /* After healing: is all as it should be? */
 bool check_converged(char *why, size_t size);
 

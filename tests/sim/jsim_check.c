@@ -12,6 +12,7 @@
 
 #define INCARNATIONS_MAX 512
 #define COMMIT_MS        2000 /* N, its default */
+#define OLD_LINE         (UINT64_C(1) << 63)
 
 /* Who got what in each term: sorted by term, for a forced one is far above the others (A16). */
 struct terms {
@@ -35,8 +36,8 @@ struct slot {
 struct seen {
     struct life lives[INCARNATIONS_MAX];
     size_t n_lives;
-    struct terms leaders;
-    struct slot *slots; /* (term, index) -> chain: open addressing, a power of two */
+    struct terms leaders, old_leaders; /* old_leaders: of those left behind by a force */
+    struct slot *slots;                /* (term, index) -> chain: open addressing, a power of two */
     size_t n_slots, cap_slots;
 };
 
@@ -54,6 +55,7 @@ void check_end(void)
         free(s->lives[i].votes.v);
     }
     free(s->leaders.v);
+    free(s->old_leaders.v);
     free(s->slots);
     free(s);
     sim.seen = NULL;
@@ -156,7 +158,8 @@ static void check_entries(const struct node *n, uint64_t first, uint64_t last)
         if (e == NULL) {
             return;
         }
-        slot = slot_of(e->term, e->index);
+        /* Where the operator's word is broken, those left behind may use the terms of the others (A16). */
+        slot = slot_of(n->left_behind && e->term > sim.line ? e->term | OLD_LINE : e->term, e->index);
         if (hash_eq(slot->chain, zero)) {
             slot->chain = e->chain;
         } else if (!hash_eq(slot->chain, e->chain)) {
@@ -189,6 +192,13 @@ static uint64_t known_committed(const struct node *n)
         return n->commit;
     }
     return s->commit > s->snapshot.index ? s->commit : s->snapshot.index;
+}
+
+/* What it had was not committed, and is cut: its log continues that of those who go on. Its place is empty
+ * there, so it will be recalled all the same. */
+static void take_up_line(struct node *n)
+{
+    n->left_behind = n->left_behind && journal_members(n->j)->forced < sim.line;
 }
 
 /* What n is held to: the truth, or what it was for those who were left behind by the force. */
@@ -249,6 +259,7 @@ static void cut_truth(const struct node *leader)
 
         n->left_behind = n->given_incarnation != 0 || known_committed(n) > kept;
     }
+    sim.just_forced = true;
 }
 
 /* A16: who was given up comes back as another journal, or not at all. */
@@ -268,7 +279,7 @@ static void check_given_up(const struct node *n)
 static void check_elected(struct node *n, uint64_t term)
 {
     struct seen *s = sim.seen;
-    struct journal_promise *leader = term_place(&s->leaders, term);
+    struct journal_promise *leader = term_place(n->left_behind ? &s->old_leaders : &s->leaders, term);
     const struct history *h = history_of(n);
     bool forcing = force_pending(n);
 
@@ -278,6 +289,7 @@ static void check_elected(struct node *n, uint64_t term)
     }
     leader->node = n->id;
     sim.stats.elections++;
+    sim.stats.old_rulers += n->left_behind && term > sim.line;
     for (uint64_t i = h->n; i > 0; i--) {
         const struct truth *t = &h->v[i - 1];
 
@@ -415,7 +427,7 @@ static bool majority_holds(const struct node *n, uint64_t index, struct hash cha
 static void check_one_commit(struct node *n, uint64_t index, const struct journal_entry *e)
 {
     static const struct hash zero;
-    const struct history *h = history_of(n);
+    struct history *h = n->left_behind ? &sim.lost : &sim.truth;
     struct truth *t;
 
     if (index <= h->n) {
@@ -426,7 +438,7 @@ static void check_one_commit(struct node *n, uint64_t index, const struct journa
         }
         return;
     }
-    if (n->left_behind) {
+    if (n->left_behind && (!sim.word_broken || jforce_superseded(n->j))) {
         fail("node %u commits entry %llu without those who go on (A16)", n->id, (unsigned long long)index);
         return;
     }
@@ -435,16 +447,17 @@ static void check_one_commit(struct node *n, uint64_t index, const struct journa
              (unsigned long long)index);
         return;
     }
-    sim.truth.v = grown(sim.truth.v, &sim.truth.cap, sim.truth.n, sizeof *sim.truth.v);
-    t = &sim.truth.v[sim.truth.n++];
+    h->v = grown(h->v, &h->cap, h->n, sizeof *h->v);
+    t = &h->v[h->n++];
     t->term = e->term;
     t->chain = e->chain;
     t->by_term = n->lead_term;
-    t->state = hash_bytes(index > 1 ? sim.truth.v[index - 2].state : zero, e->payload, e->len);
+    t->state = hash_bytes(index > 1 ? h->v[index - 2].state : zero, e->payload, e->len);
     t->members = e->kind == JOURNAL_CONFIG ? hash_bytes(zero, e->payload, e->len)
-                 : index > 1               ? sim.truth.v[index - 2].members
+                 : index > 1               ? h->v[index - 2].members
                                            : sim.base_members;
     sim.stats.committed++;
+    sim.stats.lost_committed += n->left_behind;
 }
 
 /* The coordinator's word, which its messages may carry away before it acts on it itself. */
@@ -453,11 +466,16 @@ static void check_commits(struct node *n, uint64_t index)
     const struct journal_entry *e = NULL;
     bool first;
 
+    take_up_line(n);
     if (index < n->commit) {
         fail("node %u: the commit mark falls from %llu to %llu", n->id, (unsigned long long)n->commit,
              (unsigned long long)index);
     }
     if (n->lead_term != 0 && index > n->commit && force_pending(n)) {
+        if (index < n->j->members_index) {
+            fail("node %u commits entry %llu before the set that was forced (A16)", n->id,
+                 (unsigned long long)index);
+        }
         cut_truth(n);
     }
     first = index > history_of(n)->n;
@@ -502,8 +520,10 @@ void check_snapshot(const struct node *n, const struct journal_snapshot *s)
 
 void check_install(struct node *n)
 {
-    const struct history *h = history_of(n);
+    const struct history *h;
 
+    take_up_line(n);
+    h = history_of(n);
     if (n->core.applied > h->n ||
         (n->core.applied > 0 && !hash_eq(n->core.state, h->v[n->core.applied - 1].state))) {
         fail("node %u installs a snapshot of what was never committed (A7)", n->id);
@@ -732,6 +752,16 @@ void check_step(struct node *n, const struct journal_actions *out)
 
 /* -------------------------------------------------------------------------------------------- the cluster */
 
+/* Its disk has what counts. One that the first creation names, and whose base never reached its disk, has
+ * nothing: once the others' snapshots are past the base, only a coordinator can take it in. */
+static bool has_journal(const struct node *n, uint64_t incarnation)
+{
+    const struct journal_load *s = &n->disk.now;
+
+    return !n->gone && !n->aside_expected && !n->fsync_pending && s->incarnation == incarnation &&
+           (s->cluster.lo | s->cluster.hi) != 0;
+}
+
 static bool set_survives(const struct journal_members *m, const struct node *lost)
 {
     unsigned alive = 0, all = 0;
@@ -740,10 +770,11 @@ static bool set_survives(const struct journal_members *m, const struct node *los
         const struct node *n = &sim.nodes[m->v[i].node - 1];
 
         all += m->v[i].votes;
-        alive += n != lost && !n->gone && !n->aside_expected && !n->fsync_pending &&
-                         n->disk.now.incarnation == m->v[i].incarnation
-                     ? m->v[i].votes
-                     : 0;
+        /* It may be given its vote before its loss is noticed: of one voter that makes two, who need each
+         * other. */
+        all += n == lost && m->v[i].votes == 0 && m->v[i].incarnation != 0 &&
+               m->v[i].incarnation == n->disk.now.incarnation;
+        alive += n != lost && has_journal(n, m->v[i].incarnation) ? m->v[i].votes : 0;
     }
     return alive > all / 2;
 }
@@ -779,6 +810,93 @@ bool check_may_lose(const struct node *lost)
         }
     }
     return formed || sim.now < 50; /* not while the first creation is under way */
+}
+
+/* It is there, or may be, and its disk knows nothing of the force. */
+static bool is_of_before(const struct node *n, const struct node *back)
+{
+    const struct journal_load *s = &n->disk.now;
+    struct journal_members m;
+
+    if ((n->gone && n != back) || s->snapshot.members.forced >= sim.line) {
+        return false;
+    }
+    for (size_t i = s->n_entries; i > 0; i--) {
+        if (s->entries[i - 1].kind == JOURNAL_CONFIG) {
+            (void)journal_members_decode(&m, s->entries[i - 1].payload, s->entries[i - 1].len);
+            return m.forced < sim.line;
+        }
+    }
+    return true;
+}
+
+static bool is_old_majority(const struct journal_members *m, const struct node *back)
+{
+    unsigned votes = 0, all = 0;
+
+    for (size_t i = 0; i < m->n; i++) {
+        const struct node *n = &sim.nodes[m->v[i].node - 1];
+
+        all += m->v[i].votes;
+        votes += n->disk.now.incarnation == m->v[i].incarnation && is_of_before(n, back) ? m->v[i].votes : 0;
+    }
+    return votes > all / 2;
+}
+
+/* Its store says that the set of the line, or a later one, is committed. Once nothing fails any more its word
+ * is enough: the mark is stored with the next entry, and there may be none. */
+static bool knows_line(const struct node *n)
+{
+    const struct journal_load *s = &n->disk.now;
+    struct journal_members m;
+
+    for (size_t i = 0; i < s->n_entries && s->snapshot.members.forced < sim.line; i++) {
+        if (s->entries[i].kind == JOURNAL_CONFIG && s->entries[i].index <= s->commit &&
+            journal_members_decode(&m, s->entries[i].payload, s->entries[i].len) && m.forced >= sim.line) {
+            return true;
+        }
+    }
+    return s->snapshot.members.forced >= sim.line;
+}
+
+bool check_line_everywhere(bool known)
+{
+    for (unsigned i = 0; i < sim.n; i++) {
+        const struct node *n = &sim.nodes[i];
+        bool empty = (n->disk.now.cluster.lo | n->disk.now.cluster.hi) == 0;
+
+        if (!n->gone && !n->left_behind && !n->given_up && !empty &&
+            (is_of_before(n, n) ||
+             (known && !knows_line(n) && !(sim.healed && n->up && n->j->line >= sim.line)))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool check_old_majority(const struct node *back)
+{
+    for (unsigned i = 0; i < sim.n; i++) {
+        const struct node *n = &sim.nodes[i];
+        const struct journal_load *s = &n->disk.now;
+
+        if (!is_of_before(n, back)) {
+            continue;
+        }
+        if (is_old_majority(&s->snapshot.members, back)) {
+            return true;
+        }
+        for (size_t k = 0; k < s->n_entries; k++) {
+            struct journal_members m;
+
+            if (s->entries[k].kind == JOURNAL_CONFIG &&
+                journal_members_decode(&m, s->entries[k].payload, s->entries[k].len) &&
+                is_old_majority(&m, back)) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 bool check_converged(char *why, size_t size)

@@ -312,7 +312,7 @@ void kit_ack(struct kit *k, uint32_t from, uint64_t term, uint64_t index)
     struct jmsg m = kit_from(k, from, JMSG_ACK, k->config.node, term);
 
     m.ack.ok = true;
-    m.ack.index = index;
+    m.ack.index = m.ack.last = index;
     m.ack.stamp = k->now;
     kit_hear(k, &m);
 }

@@ -95,7 +95,7 @@ static void a16_one_without_a_vote_begins_anew(void **unused)
     kit_begin(&k, 1, 5);
     kit_view(&k, true, 2, 1U, 2U);
     k.j->members.v[1].votes = 0;
-    m = kit_from(&k, 2, JMSG_HELLO, 0, 0);
+    m = kit_from(&k, 2, JMSG_HELLO, 0, 3);
     m.hello.last_term = 3;
     m.hello.last_index = 9;
     m.hello.flags = HELLO_SEARCHING | HELLO_WILLING;
@@ -135,6 +135,38 @@ static void a16_the_survivors_elect(void **unused)
     assert_int_equal(k.commit, 3);
     assert_false(journal_is_open(k.j)); /* A2: corosync has its say */
     kit_view(&k, true, 2, 1U, 2U);
+    assert_true(journal_is_open(k.j));
+    kit_end(&k);
+}
+
+/* All or nothing: the messages were split, and the other survivor has the OPEN, and then the set, alone.
+ * Neither is committed, nor is what the old set had not committed: a crash now would leave the old set, or
+ * one without its reason. */
+static void a16_nothing_is_committed_before_the_set_and_its_reason(void **unused)
+{
+    static const uint32_t given[] = {3, 4, 5};
+    struct kit k;
+    struct jmsg m;
+    uint64_t term;
+
+    (void)unused;
+    kit_begin(&k, 1, 5);
+    kit_view(&k, true, 2, 1U, 2U);
+    kit_hello(&k, 2, 0, 0, 0);
+    assert_int_equal(force(&k, 3, given), RC_OK);
+    term = k.j->promise.term;
+    kit_vote(&k, 2, term, true);
+    for (uint64_t index = 1; index <= 2; index++) {
+        kit_ack(&k, 2, term, index);
+        assert_int_equal(k.commit, 0);
+        assert_int_equal(k.j->line, 0);
+        assert_false(journal_is_open(k.j)); /* A2, C2: nothing is launched */
+        kit_wait(&k, 100);
+        assert_true(kit_sent(&k, JMSG_APPEND, &m) && m.append.commit == 0);
+    }
+    kit_ack(&k, 2, term, 3);
+    assert_int_equal(k.commit, 3);
+    assert_true(kit_sent(&k, JMSG_APPEND, &m) && m.append.commit == 3 && m.line == term);
     assert_true(journal_is_open(k.j));
     kit_end(&k);
 }
@@ -216,6 +248,10 @@ static void contradicted(uint64_t line, uint64_t term, enum journal_role role, c
     ev.message.from = 1;
     ev.message.data = b.data;
     ev.message.len = b.len;
+    if (line != 0) { /* one message may be damaged */
+        assert_int_equal(kit_step(&k, &ev), RC_OK);
+        assert_int_equal(k.j->role, JOURNAL_FOLLOWER);
+    }
     assert_int_equal(kit_step(&k, &ev), RC_OK);
     assert_int_equal(k.said[JOURNAL_SET_ASIDE], role == JOURNAL_WAITING);
     assert_int_equal(k.j->role, role);
@@ -269,7 +305,18 @@ static void a16_a_majority_given_up_rules_no_more(void **unused)
     kit_begin(&k, 2, 3);
     kit_elect(&k, true);
     m = kit_from(&k, 1, JMSG_HELLO, 0, 1);
+    m.line = 1;
+    kit_hear(&k, &m);
+    kit_hear(&k, &m);
+    assert_int_equal(k.j->dropped_garbage, 2); /* no force's step above any term */
     m.line = JOURNAL_FORCE_STEP;
+    kit_hear(&k, &m);
+    assert_int_equal(k.j->dropped_garbage, 3); /* nobody has heard of a term that he is below */
+    m.term = JOURNAL_FORCE_STEP;
+    m.to = 0;
+    kit_hear(&k, &m);
+    assert_true(journal_is_coordinator(k.j)); /* one message may be damaged */
+    assert_int_equal(k.j->above, 0);
     kit_hear(&k, &m);
     assert_int_equal(k.j->role, JOURNAL_SEARCH);
     for (int i = 0; i < 20; i++) {
@@ -311,6 +358,7 @@ int main(void)
         cmocka_unit_test(a16_is_refused_where_it_is_not_the_way_out),
         cmocka_unit_test(a16_one_without_a_vote_begins_anew),
         cmocka_unit_test(a16_the_survivors_elect),
+        cmocka_unit_test(a16_nothing_is_committed_before_the_set_and_its_reason),
         cmocka_unit_test(a16_without_their_votes_nothing_has_changed),
         cmocka_unit_test(a16_who_was_given_up_comes_back_without_a_vote),
         cmocka_unit_test(a16_a_history_given_up_is_set_aside),

@@ -500,6 +500,13 @@ static void give_chunk(struct kit *k, uint32_t from, const struct journal_snapsh
     kit_hear(k, &m);
 }
 
+/* All of it, and its description once more, as the coordinator does when it has arrived. */
+static void give_all(struct kit *k, uint32_t from, const struct journal_snapshot *s, const uint8_t *blob)
+{
+    give_chunk(k, from, s, blob, 0, s->size);
+    give_chunk(k, from, s, blob, s->size, 0);
+}
+
 static void a7_a_snapshot_comes_in_chunks_and_replaces_everything_in_one_write(void **unused)
 {
     static const struct hash zero;
@@ -594,7 +601,7 @@ static void a8_the_stamp_of_another_coordinator_is_not_given_to_the_next(void **
     assert_true(kit_sent(&k, JMSG_ACK, &m));
     assert_int_not_equal(m.ack.stamp, 0);
     kit_forget(&k);
-    give_chunk(&k, 2, &s, blob, 0, sizeof blob);
+    give_all(&k, 2, &s, blob);
     assert_true(kit_sent(&k, JMSG_ACK, &m));
     assert_true(m.ack.ok && m.ack.index == 50);
     assert_int_equal(m.ack.stamp, 0);
@@ -621,6 +628,64 @@ static void a7_a_snapshot_that_is_not_what_its_digest_says_is_not_installed(void
     kit_end(&k);
 }
 
+/* The digest covers the blob, not what is said of it: nothing is installed by one message. */
+static void a7_a_snapshot_is_described_twice(void **unused)
+{
+    static const struct hash zero;
+    static const uint8_t blob[] = "blob";
+    struct journal_snapshot s = {.index = 50, .term = 4, .chain = {4, 4}, .size = 4}, damaged;
+    struct kit k;
+    struct jmsg m;
+
+    (void)unused;
+    for (unsigned i = 0; i < 4; i++) {
+        kit_begin(&k, 1, 3);
+        s.members = k.j->snapshot.members;
+        s.digest = hash_bytes(zero, blob, 4);
+        damaged = s;
+        damaged.chain.hi += i == 0;
+        damaged.term -= i == 1;
+        damaged.index += i == 2;
+        damaged.members.v[2].incarnation += i == 3;
+        give_chunk(&k, 2, &damaged, blob, 0, 4);
+        assert_true(kit_sent(&k, JMSG_SNAPSHOT_ACK, &m) && m.snapshot_ack.offset == 4);
+        give_chunk(&k, 2, &s, blob, 4, 0);
+        assert_true(kit_sent(&k, JMSG_SNAPSHOT_ACK, &m) && m.snapshot_ack.offset == 0);
+        assert_int_equal(k.j->log.prev_index, 0);
+        give_all(&k, 2, &s, blob);
+        assert_int_equal(k.j->commit, 50);
+        assert_true(hash_eq(k.j->log.prev_chain, s.chain));
+        kit_end(&k);
+    }
+}
+
+/* Nor does a heartbeat's index prove anything: it contradicts what is committed here, and then it does not.
+ */
+static void a7_one_damaged_heartbeat_stops_nobody(void **unused)
+{
+    struct kit k;
+    struct jlog l;
+    struct jmsg m;
+
+    (void)unused;
+    kit_begin(&k, 1, 3);
+    kit_log(&k, &l);
+    kit_write(&l, 1, JOURNAL_OPEN, "2");
+    kit_write(&l, 1, JOURNAL_DATA, "a");
+    kit_follow(&k, 2, 1, &l, 2);
+    m = kit_from(&k, 2, JMSG_APPEND, 0, 1);
+    m.append.prev_index = m.append.commit = 1; /* of entry 2 */
+    m.append.prev_term = 1;
+    m.append.prev_chain = m.append.last_chain = jlog_last_chain(&l);
+    kit_hear(&k, &m);
+    assert_int_equal(k.j->role, JOURNAL_FOLLOWER);
+    kit_forget(&k);
+    kit_append(&k, 2, 1, &l, 2, 2, 2);
+    assert_true(kit_sent(&k, JMSG_ACK, &m) && m.ack.ok);
+    jlog_fini(&l);
+    kit_end(&k);
+}
+
 static void a7_a_snapshot_of_what_is_committed_here_is_not_installed(void **unused)
 {
     static const struct hash zero;
@@ -633,7 +698,7 @@ static void a7_a_snapshot_of_what_is_committed_here_is_not_installed(void **unus
     kit_begin(&k, 1, 3);
     s.members = k.j->snapshot.members;
     s.digest = hash_bytes(zero, blob, 4);
-    give_chunk(&k, 2, &s, blob, 0, 4);
+    give_all(&k, 2, &s, blob);
     assert_int_equal(k.j->commit, 50);
     s.index = 40; /* a late one, of before */
     kit_forget(&k);
@@ -643,6 +708,8 @@ static void a7_a_snapshot_of_what_is_committed_here_is_not_installed(void **unus
     assert_int_equal(m.ack.commit, 50); /* that is where we stand */
     s.index = 50;
     s.chain.lo = 5; /* another history up to here: something lied */
+    give_chunk(&k, 2, &s, blob, 0, 4);
+    assert_int_equal(k.j->role, JOURNAL_FOLLOWER); /* or was damaged on its way: no chain covers it */
     give_chunk(&k, 2, &s, blob, 0, 4);
     assert_int_equal(k.said[JOURNAL_ALARM], 1);
     assert_int_equal(k.j->role, JOURNAL_STOPPED);
@@ -735,6 +802,8 @@ int main(void)
         cmocka_unit_test(a6_a_mere_commit_mark_is_not_answered),
         cmocka_unit_test(a8_the_stamp_of_another_coordinator_is_not_given_to_the_next),
         cmocka_unit_test(a7_a_snapshot_that_is_not_what_its_digest_says_is_not_installed),
+        cmocka_unit_test(a7_a_snapshot_is_described_twice),
+        cmocka_unit_test(a7_one_damaged_heartbeat_stops_nobody),
         cmocka_unit_test(a7_a_snapshot_of_what_is_committed_here_is_not_installed),
         cmocka_unit_test(a7_a_member_that_lags_too_far_is_fed_the_snapshot),
         cmocka_unit_test(a_restart_begins_with_what_the_disk_has),

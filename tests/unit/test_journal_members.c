@@ -178,7 +178,7 @@ static void a10_the_vote_of_another_incarnation_does_not_count(void **unused)
     m = kit_from(&k, 3, JMSG_ACK, 1, 1);
     m.incarnation = 4243;
     m.ack.ok = true;
-    m.ack.index = 1;
+    m.ack.index = m.ack.last = 1;
     m.ack.stamp = k.now;
     kit_hear(&k, &m); /* nor does its acknowledgement */
     assert_int_equal(k.j->commit, 0);
@@ -208,12 +208,12 @@ static void a10_an_amnesiac_goes_out_by_one_change_and_in_by_another(void **unus
     m = kit_from(&k, 3, JMSG_ACK, 1, 1);
     m.incarnation = 555;
     m.ack.ok = true;
-    m.ack.index = 1;
+    m.ack.index = m.ack.last = 1;
     m.ack.stamp = k.now;
     kit_hear(&k, &m);
     kit_wait(&k, 100);
     assert_int_equal(member(&k, 3)->votes, 0); /* it has not caught up */
-    m.ack.index = 2;
+    m.ack.index = m.ack.last = 2;
     m.ack.stamp = k.now;
     kit_hear(&k, &m);
     assert_int_equal(member(&k, 3)->votes, 1);
@@ -304,7 +304,7 @@ static void a10_peers_remember_what_was_acknowledged(void **unused)
     kit_follow(&k, 2, 1, &l, 1);
     m = kit_from(&k, 3, JMSG_ACK, 2, 1);
     m.ack.ok = true;
-    m.ack.index = 1;
+    m.ack.index = m.ack.last = 1;
     kit_hear(&k, &m); /* overheard */
     kit_forget(&k);
     m = kit_from(&k, 3, JMSG_HELLO, 0, 1); /* a new session of the same journal, with less */
@@ -330,6 +330,8 @@ static void a10_peers_remember_what_was_acknowledged(void **unused)
     kit_hear(&k, &m);
     assert_int_equal(k.said[JOURNAL_SET_ASIDE], 0);
     m.recall.session++;
+    kit_hear(&k, &m);
+    assert_int_equal(k.said[JOURNAL_SET_ASIDE], 0); /* one message may be damaged: it comes again */
     kit_hear(&k, &m);
     assert_int_equal(k.said[JOURNAL_SET_ASIDE], 1);
     jlog_fini(&l);
@@ -367,6 +369,7 @@ static void recalled_in_a_later_term(bool heard_before)
         kit_hello(&three, 1, 2, 1, 2);
     }
     kit_hear(&three, &recall);
+    kit_hear(&three, &recall); /* it comes again */
     m = kit_from(&three, 2, JMSG_STAND, 0, 3);
     m.stand.last_term = m.stand.last_index = 1;
     kit_hear(&three, &m);
@@ -449,7 +452,7 @@ static void a10_the_vote_and_the_word_of_an_amnesiac_do_not_count(void **unused)
     m.held_term = 1;
     m.held_index = 1;
     m.ack.ok = true;
-    m.ack.index = 3;
+    m.ack.index = m.ack.last = 3;
     m.ack.stamp = k.now;
     kit_hear(&k, &m);
     assert_int_equal(k.commit, 2);
@@ -493,6 +496,7 @@ static void a10_a_write_that_ends_after_the_store_was_given_up_starts_nothing(vo
     m.recall.session = k.config.session;
     m.recall.term = 9;
     m.recall.index = 9;
+    kit_hear(&k, &m);
     kit_hear(&k, &m);
     assert_int_equal(k.said[JOURNAL_SET_ASIDE], 1);
     kit_forget(&k);
@@ -637,6 +641,11 @@ static void an_empty_node_takes_the_base_that_lists_its_very_journal(void **unus
     kit_hear(&k, &m);
     assert_int_equal(k.said[JOURNAL_CREATED], 0);
     m.bootstrap.v[1].incarnation = 102;
+    m.bootstrap.v[2].incarnation = 1; /* damaged: no log would ever continue this base */
+    kit_hear(&k, &m);
+    m.bootstrap.v[2].incarnation = 103;
+    kit_hear(&k, &m);
+    assert_int_equal(k.said[JOURNAL_CREATED], 0);
     kit_hear(&k, &m);
     assert_int_equal(k.said[JOURNAL_CREATED], 1);
     assert_true(jvoters_self(k.j));
@@ -713,6 +722,30 @@ static void an_operator_may_create_with_fewer(void **unused)
     kit_end(&k);
 }
 
+/* It was empty when it said so last; since then it has been taken in, and acknowledges entries to others. */
+static void a10_whoever_names_a_cluster_is_not_empty(void **unused)
+{
+    struct journal_event ev = {.type = JOURNAL_EV_CREATE};
+    struct kit k;
+    struct jmsg m;
+
+    (void)unused;
+    for (unsigned told = 0; told < 2; told++) {
+        kit_begin_empty(&k, 1, 3);
+        hello_empty(&k, 2, 102);
+        m = kit_from(&k, 2, JMSG_ACK, 3, 1);
+        m.ack.ok = true;
+        m.ack.index = m.ack.last = 1;
+        if (told) {
+            kit_hear(&k, &m);
+        }
+        hello_empty(&k, 3, 103);
+        assert_int_equal(k.said[JOURNAL_CREATED], !told);
+        assert_int_equal(kit_step(&k, &ev), RC_REFUSED);
+        kit_end(&k);
+    }
+}
+
 static void the_status_says_who_is_missing(void **unused)
 {
     struct journal_status s;
@@ -754,6 +787,7 @@ int main(void)
         cmocka_unit_test(an_empty_node_never_votes),
         cmocka_unit_test(nothing_is_said_before_the_incarnation_is_on_the_disk),
         cmocka_unit_test(an_operator_may_create_with_fewer),
+        cmocka_unit_test(a10_whoever_names_a_cluster_is_not_empty),
         cmocka_unit_test(the_status_says_who_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,7 +105,7 @@ static void ack(struct life *l, const struct kit *k, uint64_t index)
     struct jmsg m = kit_from(k, 2, JMSG_ACK, 1, 1);
 
     m.ack.ok = true;
-    m.ack.index = index;
+    m.ack.index = m.ack.last = index;
     m.ack.stamp = l->now;
     hear(l, &m, NULL, 0);
 }
@@ -152,6 +152,7 @@ static void live(struct life *l, const struct kit *k, const struct journal_load 
     m.snapshot.meta.digest = hash_bytes(zero, "blob", 4);
     m.snapshot.data = (const uint8_t *)"blob";
     m.snapshot.len = 4;
+    hear(l, &m, NULL, 0);
     hear(l, &m, NULL, 0);
     kit_log(k, &log);
     jlog_reset(&log, 100, 5, m.snapshot.meta.chain);

@@ -34,13 +34,13 @@ static void sample(const struct kit *k, enum jmsg_type type, struct buf *b)
         m.append.prev_term = 3;
         m.append.prev_chain = (struct hash){7, 8};
         m.append.last_chain = (struct hash){9, 10};
-        m.append.commit = 11;
+        m.append.commit = 7;
         m.append.stamp = 12;
         m.append.n = 1;
         break;
     case JMSG_ACK:
         m.ack.ok = true;
-        m.ack.index = 13;
+        m.ack.index = m.ack.last = 13;
         m.ack.stamp = 14;
         break;
     case JMSG_BOOTSTRAP:
