@@ -12,7 +12,7 @@
 #define LOG_LINE_MAX  300
 
 /* What of an agent's output goes into the journal; the rest is for people who run it by hand. */
-static const char *const result_keys[] = {"size_bytes", "free_bytes", "lock"};
+static const char *const result_keys[] = {"size_bytes", "free_bytes", "lock", "conflict"};
 
 struct run *run_new(struct shell *sh, enum run_purpose purpose)
 {
