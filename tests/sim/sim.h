@@ -97,6 +97,8 @@
     X(agents_left_behind)                                                                                    \
     X(agents_orphaned)                                                                                       \
     X(guests_ended)                                                                                          \
+    X(locks_left)                                                                                            \
+    X(lock_conflicts)                                                                                        \
     X(migrations_failed)                                                                                     \
     X(migrations_torn)                                                                                       \
     X(fences_failed)                                                                                         \
@@ -304,7 +306,8 @@ struct vm_world {
     } file;
     uint64_t *used; /* owned; tags that ran (S7) */
     size_t n_used;
-    node_set lost;   /* hosts that died with a QEMU of it, of which nobody has proven it yet (S3) */
+    node_set lost;         /* hosts that died with a QEMU of it, of which nobody has proven it yet (S3) */
+    uint64_t locked_until; /* a dead host's image lock: the file server keeps it for a while (C7) */
     bool lied;       /* it ran on a host that was falsely reported to be off: from then on it may run twice */
     node_set claims; /* of the newest state that any node has applied */
     bool known;      /* that state has it */
@@ -343,7 +346,7 @@ enum agent_phase { AP_QUEUED, AP_LAUNCHED, AP_BEGUN, AP_ACTED, AP_LEFT };
 
 struct agent {
     struct agent *next;
-    uint64_t uid, id; /* id: the shell's */
+    uint64_t uid, id, job; /* id: the shell's; job: 0 when it runs for none */
     int host;
     uint64_t session;
     enum act act;
@@ -616,6 +619,7 @@ void effect_answered(uint64_t request);    /* as done */
 void effect_step(struct host *h);          /* after each call into its shell */
 void effect_died(void);                    /* … or when it has died in it */
 void effect_state(const struct state *st); /* the newest */
+void effect_told(const struct agent *a);   /* its daemon has what it said */
 void effect_stops(const struct agent *a);
 void effect_power_off(const struct agent *a);
 

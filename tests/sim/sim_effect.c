@@ -13,7 +13,8 @@
 struct started {
     uint64_t job;
     uint32_t node, to;
-    bool vm; /* it is about one */
+    bool vm;     /* it is about one */
+    bool locked; /* its agent met a lock (C7) */
 };
 
 /* What a committed entry says of a node. */
@@ -72,6 +73,28 @@ static void *room(void *v, size_t *n, size_t at, size_t size)
 /* ------------------------------------------------------------------------------------------------ the
  * journal */
 
+static struct started *started_job(uint64_t job)
+{
+    struct effects *r = sim.effects;
+
+    for (size_t i = r->n_started; i-- > 0;) {
+        if (r->started[i].job == job) {
+            return &r->started[i];
+        }
+    }
+    return NULL;
+}
+
+/* C7: a lock is not the VM's failure, so whoever decides has to hear of it. */
+static void check_conflict(const struct event *e)
+{
+    const struct started *s = e->kind == EV_JOB_RESULT ? started_job(e->id) : NULL;
+
+    if (s != NULL && s->locked && event_get(e, "conflict") == NULL) {
+        fail("C7: job %llu has met an image lock, and its result does not say so", (unsigned long long)e->id);
+    }
+}
+
 void effect_entry(const struct journal_entry *entry)
 {
     struct effects *r = sim.effects;
@@ -90,6 +113,7 @@ void effect_entry(const struct journal_entry *entry)
     } else if (e.kind == EV_INVENTORY && (e.flags & EVF_COMPLETE) != 0 && e.num == entry->term) {
         r->said[entry->index].word = WORD_INVENTORY;
     }
+    check_conflict(&e);
     request = strchr(e.by, '#');
     if (request != NULL) {
         size_t number = (size_t)strtoull(request + 1, NULL, 10);
@@ -191,15 +215,25 @@ void effect_started(const struct host *h, struct agent *a)
     if (j->session != h->session) {
         fail("C2: %s carries out job %llu of another session", h->name, (unsigned long long)j->id);
     }
+    a->job = j->id;
     o = state_op(h->sh->st, j->op);
     a->moves = o != NULL && o->kind == OP_LIVE;
     r->started = room(r->started, &r->cap_started, r->n_started, sizeof *r->started);
-    r->started[r->n_started++] =
-        (struct started){j->id, j->node, j->kind == JOB_MIGRATE ? j->to : 0, acts[a->act].changes};
+    r->started[r->n_started++] = (struct started){
+        .job = j->id, .node = j->node, .to = j->kind == JOB_MIGRATE ? j->to : 0, .vm = acts[a->act].changes};
 }
 
 /* --------------------------------------------------------------------------------------------------- the
  * world */
+
+void effect_told(const struct agent *a)
+{
+    struct started *s = a->job != 0 ? started_job(a->job) : NULL;
+
+    if (s != NULL) {
+        s->locked = a->out.len > 1 && strstr((const char *)a->out.data, "conflict: ") != NULL;
+    }
+}
 
 void effect_stops(const struct agent *a)
 {

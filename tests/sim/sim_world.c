@@ -72,6 +72,11 @@ void world_host_died(struct host *h)
     agents_host_died(h);
     for (int vm = 0; vm < sim.vms; vm++) {
         if (sim.vm[vm].q[h->id] != Q_NONE) {
+            if (sim.vm[vm].q[h->id] == Q_RUNNING && sim.volume_locks[sim.vm[vm].volume] && chaos() &&
+                chance(150)) {
+                sim.stats.locks_left++;
+                sim.vm[vm].locked_until = sim.now + between(2 * SECOND, 20 * SECOND);
+            }
             sim.vm[vm].lost |= NODE_BIT(h->id + 1);
             world_set(vm, h->id, Q_NONE);
         }
@@ -178,6 +183,20 @@ static bool runs_elsewhere(int vm, int host)
     return false;
 }
 
+/* C7: another has the image open, or a dead host's lock is still there. */
+static bool image_locked(struct agent *a)
+{
+    const struct vm_world *w = &sim.vm[a->vm];
+
+    if (!sim.volume_locks[a->volume] || (!runs_elsewhere(a->vm, a->host) && sim.now >= w->locked_until)) {
+        return false;
+    }
+    sim.stats.lock_conflicts++;
+    agent_say(a, "conflict: image-lock %s\n", w->name);
+    agent_failed(a, "the image is locked");
+    return true;
+}
+
 static void vm_start(struct agent *a)
 {
     struct vm_world *w = &sim.vm[a->vm];
@@ -188,9 +207,7 @@ static void vm_start(struct agent *a)
         }
     } else if (!sim.hosts[a->host].mounted[a->volume]) {
         agent_failed(a, "its disk is not there");
-    } else if (sim.volume_locks[a->volume] && runs_elsewhere(a->vm, a->host)) {
-        agent_failed(a, "the image is locked");
-    } else {
+    } else if (!image_locked(a)) {
         sim.stats.starts++;
         world_set(a->vm, a->host, Q_RUNNING);
     }
