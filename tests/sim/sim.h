@@ -613,6 +613,7 @@ unsigned cover_print(const struct cover *c);
 void effect_init(void);
 void effect_fini(void);
 void effect_entry(const struct journal_entry *entry); /* it is committed */
+void effect_rejected(uint64_t index);                 /* … it will be, and is rejected */
 void effect_unseen(void);                             /* so is one that is not there any more */
 void effect_started(const struct host *h, struct agent *a);
 void effect_answered(uint64_t request);    /* as done */

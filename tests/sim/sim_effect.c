@@ -21,6 +21,7 @@ struct started {
 enum word { WORD_NONE, WORD_UP, WORD_INVENTORY };
 struct said {
     enum word word;
+    bool rejected;
     uint32_t node;
     uint64_t term;
 };
@@ -30,7 +31,7 @@ struct effects {
     size_t n_started, cap_started, explained;
     struct said *said; /* by index */
     size_t n_said;
-    bool *committed; /* commands, by request */
+    bool *committed; /* commands, by request; not those that were rejected */
     size_t n_committed;
     uint64_t *answered; /* of this call */
     size_t n_answered, cap_answered;
@@ -85,6 +86,14 @@ static struct started *started_job(uint64_t job)
     return NULL;
 }
 
+void effect_rejected(uint64_t index)
+{
+    struct effects *r = sim.effects;
+
+    r->said = room(r->said, &r->n_said, (size_t)index, sizeof *r->said);
+    r->said[index].rejected = true;
+}
+
 /* C7: a lock is not the VM's failure, so whoever decides has to hear of it. */
 static void check_conflict(const struct event *e)
 {
@@ -119,7 +128,7 @@ void effect_entry(const struct journal_entry *entry)
         size_t number = (size_t)strtoull(request + 1, NULL, 10);
 
         r->committed = room(r->committed, &r->n_committed, number, sizeof *r->committed);
-        r->committed[number] = true;
+        r->committed[number] = !r->said[entry->index].rejected;
     }
     event_fini(&e);
 }
@@ -164,7 +173,7 @@ void effect_step(struct host *h)
     }
     for (size_t i = 0; i < r->n_answered; i++) {
         if (!r->unseen && (r->answered[i] >= r->n_committed || !r->committed[r->answered[i]])) {
-            fail("S4: command %llu is answered as done, and it is not committed",
+            fail("S4: command %llu is answered as done, and it is not committed, or was rejected",
                  (unsigned long long)r->answered[i]);
         }
     }
