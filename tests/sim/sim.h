@@ -104,6 +104,7 @@
     X(fences_failed)                                                                                         \
     X(fences_unreported)                                                                                     \
     X(fences_slow)                                                                                           \
+    X(fences_void)                                                                                           \
     X(fences_lied)                                                                                           \
     X(s1_by_lie)                                                                                             \
     X(commands_timed_out)                                                                                    \

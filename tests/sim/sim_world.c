@@ -318,6 +318,11 @@ static void fence_off(struct agent *a)
         world_lied(t);
         return;
     }
+    if (t->on && chaos() && chance(30)) { /* said to be done; only its status is believed (S3) */
+        sim.stats.fences_void++;
+        trace("%s: its BMC takes the order, and does not carry it out", t->name);
+        return;
+    }
     sim.stats.fences++;
     sim.stats.fences_unreported += a->fault == AF_FAIL_AFTER;
     trace("%s: power off by %s", t->name, sim.hosts[a->host].name);
