@@ -221,6 +221,10 @@ void effect_started(const struct host *h, struct agent *a)
             fail("C2: job %llu is carried out twice", (unsigned long long)j->id);
         }
     }
+    if (!h->sh->ring_quorate) {
+        fail("A2: %s carries out job %llu, though its corosync has no quorum", h->name,
+             (unsigned long long)j->id);
+    }
     if (j->session != h->session) {
         fail("C2: %s carries out job %llu of another session", h->name, (unsigned long long)j->id);
     }
