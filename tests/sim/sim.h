@@ -617,11 +617,11 @@ void effect_entry(const struct journal_entry *entry); /* it is committed */
 void effect_rejected(uint64_t index);                 /* … it will be, and is rejected */
 void effect_unseen(void);                             /* so is one that is not there any more */
 void effect_started(const struct host *h, struct agent *a);
-void effect_answered(uint64_t request);    /* as done */
-void effect_step(struct host *h);          /* after each call into its shell */
-void effect_died(void);                    /* … or when it has died in it */
-void effect_state(const struct state *st); /* the newest */
-void effect_told(const struct agent *a);   /* its daemon has what it said */
+void effect_answered(uint64_t request);  /* as done */
+void effect_step(struct host *h);        /* after each call into its shell */
+void effect_died(void);                  /* … or when it has died in it */
+void effect_state(const struct host *h); /* it has the newest state */
+void effect_told(const struct agent *a); /* its daemon has what it said */
 void effect_stops(const struct agent *a);
 void effect_power_off(const struct agent *a);
 

@@ -171,7 +171,7 @@ static void check_claims(struct host *h)
         return;
     }
     sim.newest_index = h->sh->st->index;
-    effect_state(h->sh->st);
+    effect_state(h);
     place_check(h, before);
     check_paused(h->sh->st);
     for (int i = 0; i < sim.vms; i++) {

@@ -39,7 +39,7 @@ struct effects {
         unseen; /* an entry was trimmed in the very call in which it was applied: what it said is not known */
     struct {
         enum node_state state;
-        uint64_t loss, lost_at, session;
+        uint64_t loss, lost_at, grace_at, session;
     } node[NODES_MAX + 1]; /* as the newest committed state has it */
 };
 
@@ -297,8 +297,30 @@ static void leaves(struct host *t, const struct node *n)
     }
 }
 
-void effect_state(const struct state *st)
+/* N2: a node whose corosync is there gets its time to come back, whoever it is that takes it for lost. Its
+ * coordinator's own word only: others may have seen another ring. */
+static void check_grace(const struct host *h, const struct node *n)
 {
+    const struct journal_entry *lost = journal_entry_at(h->sh->j, n->loss);
+    enum node_state was = sim.effects->node[n->id].state;
+    uint64_t grace = h->sh->st->opt.restart_grace_ms * MS - 2 * MS; /* in whole ms of two clocks */
+
+    if (n->state != NODE_UNCLEAN || n->fence_wanted || n->outcast || !journal_is_coordinator(h->sh->j) ||
+        lost == NULL || lost->term != h->sh->term || (h->net.members & NODE_BIT(n->id)) == 0 ||
+        sim.now - h->net.told_at < 3 * SECOND) {
+        return;
+    }
+    if (was == NODE_ONLINE || was == NODE_JOINING ||
+        (was == NODE_GRACE && sim.now - sim.effects->node[n->id].grace_at < grace)) {
+        fail("N2: %s is unclean, though its corosync is there, and its time to come back is not over",
+             n->name);
+    }
+}
+
+void effect_state(const struct host *h)
+{
+    const struct state *st = h->sh->st;
+
     for (int i = 0; i < sim.n; i++) {
         const struct node *n = state_node(st, (uint32_t)i + 1);
         struct host *t = &sim.hosts[i];
@@ -310,6 +332,10 @@ void effect_state(const struct state *st)
             sim.effects->node[n->id].lost_at = sim.now;
             sim.effects->node[n->id].loss = n->loss;
         }
+        if (n->state == NODE_GRACE && sim.effects->node[n->id].state != NODE_GRACE) {
+            sim.effects->node[n->id].grace_at = sim.now;
+        }
+        check_grace(h, n);
         if (n->state == NODE_OFFLINE && sim.effects->node[n->id].state == NODE_UNCLEAN) {
             leaves(t, n);
         }
