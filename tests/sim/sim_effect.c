@@ -13,8 +13,10 @@
 struct started {
     uint64_t job;
     uint32_t node, to;
-    bool vm;     /* it is about one */
-    bool locked; /* its agent met a lock (C7) */
+    bool vm;           /* it is about one */
+    bool locked;       /* its agent met a lock (C7) */
+    uint32_t target;   /* it asks after this node's power, … */
+    uint64_t confirms; /* … for this operation (N3); 0: for none */
 };
 
 /* What a committed entry says of a node. */
@@ -40,6 +42,7 @@ struct effects {
     struct {
         enum node_state state;
         uint64_t loss, lost_at, grace_at, session;
+        uint64_t refuted;  /* the confirmation to which its BMC has said that it is on */
     } node[NODES_MAX + 1]; /* as the newest committed state has it */
 };
 
@@ -104,6 +107,16 @@ static void check_conflict(const struct event *e)
     }
 }
 
+/* N3: the answer to one who confirms that a node is down. */
+static void note_power(const struct event *e, uint64_t index)
+{
+    const struct started *s = e->kind == EV_JOB_RESULT ? started_job(e->id) : NULL;
+
+    if (s != NULL && s->confirms != 0 && e->num == 0 && !sim.effects->said[index].rejected) {
+        sim.effects->node[s->target].refuted = s->confirms;
+    }
+}
+
 void effect_entry(const struct journal_entry *entry)
 {
     struct effects *r = sim.effects;
@@ -123,6 +136,7 @@ void effect_entry(const struct journal_entry *entry)
         r->said[entry->index].word = WORD_INVENTORY;
     }
     check_conflict(&e);
+    note_power(&e, entry->index);
     request = strchr(e.by, '#');
     if (request != NULL) {
         size_t number = (size_t)strtoull(request + 1, NULL, 10);
@@ -232,8 +246,12 @@ void effect_started(const struct host *h, struct agent *a)
     o = state_op(h->sh->st, j->op);
     a->moves = o != NULL && o->kind == OP_LIVE;
     r->started = room(r->started, &r->cap_started, r->n_started, sizeof *r->started);
-    r->started[r->n_started++] = (struct started){
-        .job = j->id, .node = j->node, .to = j->kind == JOB_MIGRATE ? j->to : 0, .vm = acts[a->act].changes};
+    r->started[r->n_started++] = (struct started){.target = j->to,
+                                                  .confirms = o != NULL && o->kind == OP_CONFIRM ? o->id : 0,
+                                                  .job = j->id,
+                                                  .node = j->node,
+                                                  .to = j->kind == JOB_MIGRATE ? j->to : 0,
+                                                  .vm = acts[a->act].changes};
 }
 
 /* --------------------------------------------------------------------------------------------------- the
@@ -281,6 +299,20 @@ static bool nothing_tells(const struct host *t)
         }
     }
     return true;
+}
+
+/* N3: the word counts for nothing once something has said that the node lives. */
+static void check_confirmed(const struct state *st, const struct node *n)
+{
+    for (unsigned i = 0; i < st->ops; i++) {
+        const struct op *o = &st->op[i];
+
+        if (o->kind == OP_CONFIRM && o->node == n->id && o->state == OPS_DONE &&
+            o->id == sim.effects->node[n->id].refuted) {
+            fail("N3: %s counts as down by operation %llu, to which its BMC said that it is on", n->name,
+                 (unsigned long long)o->id);
+        }
+    }
 }
 
 /* It is not waited for any more. */
@@ -337,6 +369,7 @@ void effect_state(const struct host *h)
         }
         check_grace(h, n);
         if (n->state == NODE_OFFLINE && sim.effects->node[n->id].state == NODE_UNCLEAN) {
+            check_confirmed(st, n);
             leaves(t, n);
         }
         sim.effects->node[n->id].state = n->state;
