@@ -310,6 +310,7 @@ struct vm_world {
     node_set lost;         /* hosts that died with a QEMU of it, of which nobody has proven it yet (S3) */
     uint64_t locked_until; /* a dead host's image lock: the file server keeps it for a while (C7) */
     bool lied;       /* it ran on a host that was falsely reported to be off: from then on it may run twice */
+    uint64_t saved;  /* of the newest state: the tag of what is saved and not consumed; 0: nothing */
     node_set claims; /* of the newest state that any node has applied */
     bool known;      /* that state has it */
 };

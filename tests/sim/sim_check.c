@@ -163,6 +163,28 @@ static void check_paused(const struct state *st)
     }
 }
 
+/* S7: what is saved and not consumed is discarded by an operator's explicit word only, or when the VM runs
+ * without it. */
+static void check_saved(const struct state *st, const struct vm *vm, struct vm_world *w)
+{
+    bool excused = w->lied || w->saved == 0;
+
+    for (unsigned i = 0; vm != NULL && i < vm->claims; i++) {
+        excused |= vm->claim[i].obs == OBS_RUNNING;
+    }
+    for (unsigned i = 0; i < st->ops && !excused; i++) {
+        const struct op *o = &st->op[i];
+
+        excused = o->kind == OP_STOP && (o->flags & EVF_FORCE) != 0 && o->id > w->saved &&
+                  strcmp(o->subject, w->name) == 0;
+    }
+    if (!excused && (vm == NULL || vm->saved.tag != w->saved)) {
+        fail("S7: what job %llu saved of %s is discarded, and nobody said so", (unsigned long long)w->saved,
+             w->name);
+    }
+    w->saved = vm != NULL && !vm->saved.consumed ? vm->saved.tag : 0;
+}
+
 static void check_claims(struct host *h)
 {
     uint64_t before = sim.newest_index;
@@ -178,6 +200,7 @@ static void check_claims(struct host *h)
         const struct vm *vm = state_vm(h->sh->st, sim.vm[i].name);
         node_set claims = vm != NULL ? vm_claim_set(vm) : 0;
 
+        check_saved(h->sh->st, vm, &sim.vm[i]);
         if (claims != sim.vm[i].claims) {
             sim.vm[i].claims = claims;
             for (int k = 0; k < sim.n; k++) {
