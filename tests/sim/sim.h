@@ -246,6 +246,8 @@ struct host {
     uint64_t powers;                      /* how often it was switched on */
     bool cord;                            /* its BMC does not answer */
     uint64_t off_at;                      /* the last time that its BMC switched it off */
+    bool blind;                           /* it reaches no BMC, ever */
+    bool bmc_dead;                        /* its BMC never answers; what cuts its power does */
     bool spared;                          /* it was said to be off, and is not: a lie that may break S1 */
     unsigned level, known; /* A13: the feature level of its build; the highest that it ever had */
     bool broken;           /* stays off: the liveness phase does without it */
@@ -425,6 +427,7 @@ struct sim {
     bool flipped;      /* A14: a field of one node's state was changed behind its back */
     bool mixed_builds; /* A13: some hosts begin with an older one */
     bool early_faults, migration_apart, store_lost, lying_bmcs;
+    bool second_devices;      /* each node is reached by two fence devices */
     uint64_t host_memory_mib; /* of each node; sometimes less than all VMs need */
     uint64_t rules_since;     /* entries up to here may be of a level that knows no rules */
     uint32_t snapshot_entries;

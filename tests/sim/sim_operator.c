@@ -72,6 +72,11 @@ static void setup_options(struct event *e)
     event_put(e, "monitor_interval_ms", "2000");
 }
 
+static int devices(void)
+{
+    return sim.second_devices ? 2 * sim.n : sim.n;
+}
+
 static void setup_volume(struct event *e, int v)
 {
     e->kind = EV_CMD_VOLUME_ADD;
@@ -80,10 +85,14 @@ static void setup_volume(struct event *e, int v)
     event_putf(e, "source", "/shared/%d", v);
 }
 
-static void setup_fence(struct event *e, int i)
+/* The BMC of each host, and what else may cut its power. */
+static void setup_fence(struct event *e, int device)
 {
+    int i = device % sim.n;
+
     e->kind = EV_CMD_FENCE_ADD;
-    snprintf(e->subject, sizeof e->subject, "bmc%d", i + 1);
+    e->num = (uint64_t)(device / sim.n); /* its level */
+    snprintf(e->subject, sizeof e->subject, "%s%d", device < sim.n ? "bmc" : "pdu", i + 1);
     event_put(e, "agent", "fence_sim");
     event_putf(e, "nodes", "%d", i + 1);
     event_putf(e, "param.host", "node%d", i + 1);
@@ -111,7 +120,7 @@ static void setup_vm(struct event *e, int i)
 
 static void setup(void)
 {
-    int step = (int)sim.step, first_vm = 1 + sim.volumes + sim.n;
+    int step = (int)sim.step, first_vm = 1 + sim.volumes + devices();
     struct host *h = somebody();
     uint64_t rng = stream(STREAM_SETUP, (uint64_t)step);
     struct event e;
@@ -261,8 +270,8 @@ static void tidy(struct host *h)
         event_put(&e, "starts_per_node", "4");
         ask(h, ++sim.request, &e);
     }
-    for (int i = 0; i < sim.n; i++) {
-        const struct node *n = state_node(st, (uint32_t)i + 1);
+    for (int i = 0; i < devices(); i++) {
+        const struct node *n = state_node(st, (uint32_t)(i % sim.n) + 1);
 
         event_init(&e, EV_NONE);
         if (n != NULL && n->mode != MODE_ACTIVE) {

@@ -291,7 +291,8 @@ static bool bmc_answers(const struct agent *a)
 {
     const struct host *h = &sim.hosts[a->host], *t = &sim.hosts[a->target];
 
-    return !t->cord && !(sim.bmc_cut && h->component != t->component);
+    return !h->blind && !t->cord && !(sim.bmc_cut && h->component != t->component) &&
+           (strncmp(a->serial, "bmc", 3) != 0 || !t->bmc_dead);
 }
 
 /* Its VMs may run twice from now on: the fence is what S1 rests on. */
