@@ -98,6 +98,7 @@
     X(agents_orphaned)                                                                                       \
     X(guests_ended)                                                                                          \
     X(locks_left)                                                                                            \
+    X(mounts_changed)                                                                                        \
     X(lock_conflicts)                                                                                        \
     X(migrations_failed)                                                                                     \
     X(migrations_torn)                                                                                       \
@@ -267,6 +268,7 @@ struct host {
     bool corosync;
     int64_t wall_offset_ms;
     bool mounted[VOLUMES_MAX + 1];
+    bool local_locks; /* since its boot its image locks are its own: mounted otherwise than before */
 
     /* The daemon. */
     struct shell *sh;
@@ -427,6 +429,7 @@ struct sim {
     bool flipped;      /* A14: a field of one node's state was changed behind its back */
     bool mixed_builds; /* A13: some hosts begin with an older one */
     bool early_faults, migration_apart, store_lost, lying_bmcs;
+    bool mounts_differ;       /* a host may come back with local_locks */
     bool second_devices;      /* each node is reached by two fence devices */
     uint64_t host_memory_mib; /* of each node; sometimes less than all VMs need */
     uint64_t rules_since;     /* entries up to here may be of a level that knows no rules */

@@ -364,6 +364,7 @@ static void draw_character(void)
     sim.lying_bmcs = chance(100);
     sim.mixed_builds = chance(300);
     sim.second_devices = chance(300);
+    sim.mounts_differ = chance(200);
     sim.snapshot_entries = chance(500) ? 0 : (uint32_t)between(10, 200);
     for (int v = 0; v < sim.volumes; v++) {
         sim.volume_locks[v] = chance(400);

@@ -352,6 +352,8 @@ void host_on(struct host *h)
         return;
     }
     h->on = h->power = h->libvirt = h->corosync = true;
+    h->local_locks = sim.mounts_differ && chaos() && chance(300);
+    sim.stats.mounts_changed += h->local_locks;
     h->powers++;
     snprintf(h->boot, sizeof h->boot, "boot-%d-%llu", h->id + 1, (unsigned long long)h->powers);
     trace("%s: host boots", h->name);

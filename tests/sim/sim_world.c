@@ -47,6 +47,12 @@ void world_set(int vm, int host, enum q q)
     check_qemu(vm, host);
 }
 
+/* C5: what one of the two locks there is refused to the other. */
+static bool locks_hold(unsigned volume, int a, int b)
+{
+    return sim.volume_locks[volume] && !sim.hosts[a].local_locks && !sim.hosts[b].local_locks;
+}
+
 /* Nobody needs to ask about this host any more: it was fenced, or he who pulled its plug has said so, or it
  * is back. */
 void world_returned(const struct host *h)
@@ -72,7 +78,7 @@ void world_host_died(struct host *h)
     agents_host_died(h);
     for (int vm = 0; vm < sim.vms; vm++) {
         if (sim.vm[vm].q[h->id] != Q_NONE) {
-            if (sim.vm[vm].q[h->id] == Q_RUNNING && sim.volume_locks[sim.vm[vm].volume] && chaos() &&
+            if (sim.vm[vm].q[h->id] == Q_RUNNING && locks_hold(sim.vm[vm].volume, h->id, h->id) && chaos() &&
                 chance(150)) {
                 sim.stats.locks_left++;
                 sim.vm[vm].locked_until = sim.now + between(2 * SECOND, 20 * SECOND);
@@ -160,7 +166,7 @@ static void migrate_switch(struct agent *a)
         agent_failed(a, "the target's last answer was lost");
         world_set(a->vm, a->host, Q_PAUSED);
         world_set(a->vm, a->target, a->arrives_paused ? Q_PAUSED : Q_RUNNING);
-        if (a->arrives_paused || !sim.volume_locks[a->volume]) {
+        if (a->arrives_paused || !locks_hold(a->volume, a->host, a->target)) {
             world_set(a->vm, a->host, Q_RUNNING); /* libvirt resumes the source */
         }
         return;
@@ -173,23 +179,19 @@ static void migrate_switch(struct agent *a)
 /* -------------------------------------------------------------------------------------------------- effects
  */
 
-static bool runs_elsewhere(int vm, int host)
-{
-    for (int i = 0; i < sim.n; i++) {
-        if (i != host && sim.vm[vm].q[i] == Q_RUNNING) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* C7: another has the image open, or a dead host's lock is still there. */
 static bool image_locked(struct agent *a)
 {
     const struct vm_world *w = &sim.vm[a->vm];
+    bool open = false;
 
-    if (!sim.volume_locks[a->volume] || (!runs_elsewhere(a->vm, a->host) && sim.now >= w->locked_until)) {
-        return false;
+    if (sim.now >= w->locked_until || !locks_hold(a->volume, a->host, a->host)) {
+        for (int i = 0; i < sim.n; i++) {
+            open = open || (i != a->host && w->q[i] == Q_RUNNING && locks_hold(a->volume, a->host, i));
+        }
+        if (!open) {
+            return false;
+        }
     }
     sim.stats.lock_conflicts++;
     agent_say(a, "conflict: image-lock %s\n", w->name);
@@ -372,7 +374,7 @@ bool world_lock_taken(const struct agent *a)
 {
     for (const struct agent *b = sim.agents; b != NULL; b = b->next) {
         if (b != a && b->act == ACT_HOLD && b->phase == AP_BEGUN && b->volume == a->volume &&
-            b->tag == a->tag && (b->host == a->host || sim.volume_locks[a->volume])) {
+            b->tag == a->tag && (b->host == a->host || locks_hold(a->volume, a->host, b->host))) {
             return true;
         }
     }
