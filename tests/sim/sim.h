@@ -99,6 +99,7 @@
     X(guests_ended)                                                                                          \
     X(locks_left)                                                                                            \
     X(mounts_changed)                                                                                        \
+    X(started_by_hand)                                                                                       \
     X(lock_conflicts)                                                                                        \
     X(migrations_failed)                                                                                     \
     X(migrations_torn)                                                                                       \
@@ -317,6 +318,7 @@ struct vm_world {
     uint64_t saved;  /* of the newest state: the tag of what is saved and not consumed; 0: nothing */
     node_set claims; /* of the newest state that any node has applied */
     bool known;      /* that state has it */
+    node_set by_hand; /* an operator started it there himself, and that state has no claim for it yet */
 };
 
 enum act {
@@ -550,6 +552,8 @@ void world_set(int vm, int host, enum q q);
 void world_confirmed(const struct host *by, const char *node);
 void world_libvirt(struct host *h, bool up);
 void world_fini(void);
+/* An operator starts it, for a cluster that does not have it. */
+void world_start_by_hand(int vm, int host);
 void world_act(struct agent *a); /* its effect happens */
 bool world_migrate_begin(struct agent *a);
 bool world_lock_taken(const struct agent *a); /* C5's proof: somebody holds it */

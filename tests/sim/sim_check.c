@@ -110,7 +110,7 @@ void check_qemu(int vm, int host)
     struct vm_world *w = &sim.vm[vm];
     int running = 0, open = 0;
 
-    if (w->q[host] != Q_NONE && (w->claims & NODE_BIT(host + 1)) == 0 && !w->lied) {
+    if (w->q[host] != Q_NONE && ((w->claims | w->by_hand) & NODE_BIT(host + 1)) == 0 && !w->lied) {
         fail("C1: %s is %s on %s, which has no claim", w->name, q_name(w->q[host]), sim.hosts[host].name);
     }
     for (int i = 0; i < sim.n; i++) {
@@ -185,6 +185,17 @@ static void check_saved(const struct state *st, const struct vm *vm, struct vm_w
     w->saved = vm != NULL && !vm->saved.consumed ? vm->saved.tag : 0;
 }
 
+/* REQ-F7: what was started by hand is taken over, unless its node has left before it could say so. */
+static void note_by_hand(const struct state *st, struct vm_world *w, node_set claims)
+{
+    w->by_hand &= ~claims;
+    for (node_set left = w->by_hand; left != 0; left &= left - 1) {
+        const struct node *n = state_node(st, (uint32_t)__builtin_ctzll(left) + 1);
+
+        w->lied |= n == NULL || n->state == NODE_OFFLINE;
+    }
+}
+
 static void check_claims(struct host *h)
 {
     uint64_t before = sim.newest_index;
@@ -201,6 +212,8 @@ static void check_claims(struct host *h)
         node_set claims = vm != NULL ? vm_claim_set(vm) : 0;
 
         check_saved(h->sh->st, vm, &sim.vm[i]);
+        sim.vm[i].known = vm != NULL;
+        note_by_hand(h->sh->st, &sim.vm[i], claims);
         if (claims != sim.vm[i].claims) {
             sim.vm[i].claims = claims;
             for (int k = 0; k < sim.n; k++) {
@@ -322,7 +335,8 @@ static void check_ended(struct host *h)
     }
     for (int vm = 0; vm < sim.vms; vm++) {
         /* What another node's migration brings here meanwhile has its own time. */
-        if (sim.vm[vm].q[h->id] != Q_NONE && sim.now - sim.vm[vm].came[h->id] > bound) {
+        if (sim.vm[vm].q[h->id] != Q_NONE && (sim.vm[vm].by_hand & NODE_BIT(h->id + 1)) == 0 &&
+            sim.now - sim.vm[vm].came[h->id] > bound) {
             for (const struct agent *a = sim.agents; a != NULL; a = a->next) {
                 if (a->host == h->id && a->vm == vm && a->phase == AP_LEFT) {
                     return; /* somebody else's leftover is at work: only a watchdog could help */

@@ -153,12 +153,30 @@ static void setup(void)
 /* ------------------------------------------------------------------------------------------------ operator
  */
 
+/* One that was removed comes back; it may run already (REQ-F7). */
+static void op_add(struct event *e, const struct state *st, int vm)
+{
+    uint32_t node = (uint32_t)between(1, (uint64_t)sim.n);
+    const struct node *n = state_node(st, node);
+
+    if (chance(500) && n != NULL && n->state == NODE_ONLINE) {
+        world_start_by_hand(vm, (int)node - 1);
+    }
+    setup_vm(e, vm);
+}
+
 static void op_vm(struct event *e, const struct state *st)
 {
     static const char *const modes[] = {"live", "quick", "auto"};
+    int vm = (int)draw((uint64_t)sim.vms);
+    const struct vm *there = state_vm(st, sim.vm[vm].name);
 
-    snprintf(e->subject, sizeof e->subject, "%s", sim.vm[draw((uint64_t)sim.vms)].name);
-    if (chance(100) && st->ops > 0) {
+    snprintf(e->subject, sizeof e->subject, "%s", sim.vm[vm].name);
+    if (there == NULL && chance(500)) {
+        op_add(e, st, vm);
+    } else if (there != NULL && there->claims == 0 && there->op == 0 && chance(150)) {
+        e->kind = EV_CMD_VM_REMOVE;
+    } else if (chance(100) && st->ops > 0) {
         e->kind = EV_CMD_OP_CANCEL;
         e->id = st->op[draw(st->ops)].id;
     } else if (chance(300)) {

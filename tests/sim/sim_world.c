@@ -30,6 +30,7 @@ void world_set(int vm, int host, enum q q)
         w->restored[host] = 0;
     }
     w->q[host] = q;
+    w->by_hand &= q == Q_NONE ? ~NODE_BIT(host + 1) : ~(node_set)0;
     if (q == Q_RUNNING) {
         if (old == Q_NONE || w->restored[host] != 0) {
             check_started(vm, host);
@@ -83,7 +84,9 @@ void world_host_died(struct host *h)
                 sim.stats.locks_left++;
                 sim.vm[vm].locked_until = sim.now + between(2 * SECOND, 20 * SECOND);
             }
-            sim.vm[vm].lost |= NODE_BIT(h->id + 1);
+            if (sim.vm[vm].known) { /* else it was the operator's own */
+                sim.vm[vm].lost |= NODE_BIT(h->id + 1);
+            }
             world_set(vm, h->id, Q_NONE);
         }
     }
@@ -407,6 +410,28 @@ const struct action acts[ACTS] = {
     [ACT_HOLD] = {"SharedVolume", "lock-hold", 10, 50, false, lock_hold},
     [ACT_TRY] = {"SharedVolume", "lock-try", 10, 50, false, lock_try},
 };
+
+void world_start_by_hand(int vm, int host)
+{
+    struct vm_world *w = &sim.vm[vm];
+    const struct host *h = &sim.hosts[host];
+
+    for (int i = 0; i < sim.n; i++) {
+        if (w->q[i] != Q_NONE) {
+            return;
+        }
+    }
+    for (const struct agent *a = sim.agents; a != NULL; a = a->next) {
+        if (a->vm == vm) {
+            return; /* one that was left behind may still do something about it */
+        }
+    }
+    if (h->on && !h->paused && h->libvirt && h->mounted[w->volume] && !w->known) {
+        sim.stats.started_by_hand++;
+        w->by_hand |= NODE_BIT(host + 1);
+        world_set(vm, host, Q_RUNNING);
+    }
+}
 
 void world_act(struct agent *a)
 {
