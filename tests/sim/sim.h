@@ -286,6 +286,8 @@ struct host {
     uint64_t open_at; /* the last time at which it was seen in an open term, or excused (S2) */
     bool excused; /* an agent was made to fail in a way that only a watchdog could mend: until its next open
                      term S2 is not asked of it */
+    uint64_t decided; /* the last decision that it took, */
+    bool disputed;    /* and whether it knew of a dispute then (A14) */
     uint64_t checked; /* entries up to here were compared */
     uint64_t digested;
     uint64_t lead_term, lead_last; /* its log, as long as it leads */
@@ -583,8 +585,9 @@ void drive_answer(uint64_t request, int rc, const struct err *err, uint64_t op);
 /* sim_check.c */
 void check_init(void);
 void check_fini(void);
-uint64_t check_term(uint64_t index); /* of the committed entry; 0: there is none */
-void check_daemon(struct host *h);   /* after each call into its shell */
+uint64_t check_term(uint64_t index);     /* of the committed entry; 0: there is none */
+void check_daemon(struct host *h);       /* after each call into its shell */
+void check_leaves(const struct host *h); /* its daemon ends in order */
 void check_excuse(struct host *h); /* S2's measuring starts again: what happened is beyond a daemon's power */
 void check_qemu(int vm, int host);
 void check_started(int vm, int host);

@@ -293,8 +293,20 @@ static void check_overlooked(struct host *h)
     decisions_fini(&d);
 }
 
+/* A14: while nobody knows whose state is right nothing is decided. */
+static void check_disputed(struct host *h)
+{
+    if (h->disputed && h->sh->digest.disputed && h->sh->decided > h->decided) {
+        fail("A14: %s decides entry %llu, and nobody knows whose state is right", h->name,
+             (unsigned long long)h->sh->decided);
+    }
+    h->disputed = h->sh->digest.disputed;
+    h->decided = h->sh->decided;
+}
+
 void check_daemon(struct host *h)
 {
+    check_disputed(h);
     check_core(h);
     raft_step(h);
     check_overlooked(h);
@@ -311,6 +323,25 @@ void check_daemon(struct host *h)
     if (journal_is_open(h->sh->j)) {
         h->open_at = sim.now;
         h->excused = false;
+    }
+}
+
+/* N2: where it could say "empty, leaving" it has; what it began it has ended. */
+void check_leaves(const struct host *h)
+{
+    const struct shell *sh = h->sh;
+    const struct node *n = shell_self(sh);
+    bool empty = !sh->left_proposed; /* it may have been refused */
+
+    if (!sh->leaving || !journal_is_open(sh->j) || sh->now >= sh->leave_ms || n == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < sh->st->vms; i++) {
+        empty = empty && vm_claim(sh->st->vm[i], n->id) == NULL;
+    }
+    if (empty || sh->runs != NULL) {
+        fail("N2: the daemon of %s ends %s", h->name,
+             empty ? "empty, and has not said so" : "though its agents are at work");
     }
 }
 

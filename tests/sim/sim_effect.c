@@ -216,6 +216,31 @@ void effect_answered(uint64_t request)
     r->answered[r->n_answered++] = request;
 }
 
+/* What jobs_start() looks at, looked at once more. */
+static void check_begun(const struct host *h, const struct job *j)
+{
+    const struct shell *sh = h->sh;
+    const struct job *now = state_job(sh->st, j->id);
+    const char *wrong = NULL;
+
+    if (!sh->ring_quorate) {
+        wrong = "A2: its corosync has no quorum";
+    } else if (!journal_is_open(sh->j) || sh->applied < journal_heard_commit(sh->j)) {
+        wrong = "C2: it is behind the newest mark, or in no open term";
+    } else if (j->session != h->session) {
+        wrong = "C2: it is another session's";
+    } else if (now != NULL && now->orphan) {
+        wrong = "N1: it was lost before the fence began";
+    } else if (sh->leaving) {
+        wrong = "N2: it was asked to end";
+    } else if (sh->digest.disputed) {
+        wrong = "A14: nobody knows whose state is right";
+    }
+    if (wrong != NULL) {
+        fail("%s begins job %llu: %s", h->name, (unsigned long long)j->id, wrong);
+    }
+}
+
 void effect_started(const struct host *h, struct agent *a)
 {
     struct effects *r = sim.effects;
@@ -235,13 +260,7 @@ void effect_started(const struct host *h, struct agent *a)
             fail("C2: job %llu is carried out twice", (unsigned long long)j->id);
         }
     }
-    if (!h->sh->ring_quorate) {
-        fail("A2: %s carries out job %llu, though its corosync has no quorum", h->name,
-             (unsigned long long)j->id);
-    }
-    if (j->session != h->session) {
-        fail("C2: %s carries out job %llu of another session", h->name, (unsigned long long)j->id);
-    }
+    check_begun(h, j);
     a->job = j->id;
     o = state_op(h->sh->st, j->op);
     a->moves = o != NULL && o->kind == OP_LIVE;

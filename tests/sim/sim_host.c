@@ -214,6 +214,7 @@ void daemon_left(struct host *h)
     } else if (h->sh->failed) {
         fail("%s: the daemon has given up", h->name);
     } else if (shell_may_exit(h->sh)) {
+        check_leaves(h);
         daemon_kill(h);
     } else {
         host_tick(h);
