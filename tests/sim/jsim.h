@@ -60,6 +60,10 @@ struct node {
     /* What the checks remember. */
     uint64_t lead_term, lead_last, lead_commit, commit;
     struct hash lead_chain;
+    uint64_t lead_since; /* by its own clock */
+    struct {
+        uint64_t term, stamp;
+    } answered[NODES_MAX + 1]; /* the newest question of each coordinator that it has answered, by node id */
     bool waiting;
     uint64_t waiting_commit, waiting_since; /* A8: what it waits to commit, since when by its own clock */
     bool aside_expected;                    /* its store was damaged: that must end in SET_ASIDE */
@@ -131,8 +135,9 @@ struct item {
     X(hung)                                                                                                  \
     X(cut_short)                                                                                             \
     X(installs)                                                                                              \
-    X(snapshots) X(set_aside) X(reloads) X(resigned) X(member_changes) X(cuts) X(disasters) X(force_tries)   \
-        X(forced) X(given_up) X(returned)
+    X(snapshots)                                                                                             \
+    X(set_aside) X(reloads) X(resigned) X(member_changes) X(cuts) X(disasters) X(force_tries) X(forced)      \
+        X(given_up) X(returned)
 
 struct stats {
 #define X(name) uint64_t name;
