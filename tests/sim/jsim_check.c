@@ -469,6 +469,16 @@ static void check_one_commit(struct node *n, uint64_t index, const struct journa
     sim.stats.committed++;
 }
 
+/* A10: from now on its store holds that much. */
+static void owe(struct node *n, uint64_t incarnation, uint64_t term, uint64_t index)
+{
+    struct journal_mark *o = &n->owed;
+
+    if (o->incarnation != incarnation || term > o->term || (term == o->term && index > o->index)) {
+        *o = (struct journal_mark){incarnation, {0, 0}, term, index};
+    }
+}
+
 /* The coordinator's word, which its messages may carry away before it acts on it itself. */
 static void check_commits(struct node *n, uint64_t index)
 {
@@ -484,6 +494,9 @@ static void check_commits(struct node *n, uint64_t index)
     }
     first = index > history_of(n)->n;
     n->commit = index;
+    if (n->lead_term != 0) {
+        owe(n, n->disk.now.incarnation, n->lead_term, index); /* it counted itself */
+    }
     for (uint64_t i = n->core.applied + 1; i <= index && !sim.failed; i++) {
         e = journal_entry_at(n->j, i);
         if (e == NULL || i > disk_last(&n->disk)) {
@@ -692,6 +705,9 @@ void check_send(struct node *n, const uint8_t *data, size_t len)
     }
     if (n->disk.now.incarnation != m.incarnation) {
         fail("node %u speaks as an incarnation that is not on its disk (A10)", n->id);
+    }
+    if (m.type == JMSG_STAND || (m.type == JMSG_VOTE && m.vote.granted) || (m.type == JMSG_ACK && m.ack.ok)) {
+        owe(n, m.incarnation, m.term, m.type == JMSG_ACK ? m.ack.index : 0);
     }
     if (m.type == JMSG_VOTE && m.vote.granted) {
         check_vote(n, &m);
