@@ -206,13 +206,16 @@ static void op_vm(struct event *e, const struct state *st)
 /* His word is true: he has pulled the plug. */
 static bool op_confirm(struct event *e, const struct state *st)
 {
-    const struct node *n = state_node(st, e->node);
+    for (uint32_t id = 1; id <= (uint32_t)sim.n; id++) { /* N3: … or he has not looked */
+        const struct node *n = state_node(st, id);
 
-    if (n != NULL && n->state == NODE_UNCLEAN && chance(300)) { /* N3: … or he has not looked */
-        e->kind = EV_CMD_NODE_CONFIRM_DOWN;
-        e->flags = chance(500) ? EVF_FORCE : 0;
-        sim.stats.confirmed_blindly++;
-        return true;
+        if (n != NULL && n->state == NODE_UNCLEAN && chance(120)) {
+            e->kind = EV_CMD_NODE_CONFIRM_DOWN;
+            e->node = id;
+            e->flags = chance(250) ? EVF_FORCE : 0;
+            sim.stats.confirmed_blindly++;
+            return true;
+        }
     }
     for (int i = 0; i < sim.n; i++) {
         struct host *t = &sim.hosts[i];
