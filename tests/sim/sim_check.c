@@ -306,6 +306,8 @@ static void check_disputed(struct host *h)
 
 void check_daemon(struct host *h)
 {
+    uint64_t heard;
+
     check_disputed(h);
     check_core(h);
     raft_step(h);
@@ -321,7 +323,9 @@ void check_daemon(struct host *h)
     }
     effect_step(h);
     if (journal_is_open(h->sh->j)) {
-        h->open_at = sim.now;
+        /* Not now, but when a majority was heard: a coordinator may not know yet that it has lost it. */
+        heard = (journal_heard_ms(h->sh->j) - h->clock_base) * MS;
+        h->open_at = heard > h->open_at ? heard : h->open_at;
         h->excused = false;
     }
 }
