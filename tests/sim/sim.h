@@ -558,6 +558,8 @@ void world_fini(void);
 void world_start_by_hand(int vm, int host);
 void world_act(struct agent *a); /* its effect happens */
 bool world_migrate_begin(struct agent *a);
+/* C5: what one of the two locks there is refused to the other. */
+bool world_locks_hold(unsigned volume, int a, int b);
 bool world_lock_taken(const struct agent *a); /* C5's proof: somebody holds it */
 const char *q_name(enum q q);
 

@@ -348,6 +348,33 @@ static void leaves(struct host *t, const struct node *n)
     }
 }
 
+/* The state knows this very boot of its host. */
+static bool is_known(const struct state *st, int host)
+{
+    const struct node *n = state_node(st, (uint32_t)host + 1);
+
+    return n != NULL && sim.hosts[host].on && strcmp(n->boot, sim.hosts[host].boot) == 0;
+}
+
+/* C5: what is proven of the locks between two nodes is true, for as long as neither has booted anew. */
+static void check_proofs(const struct state *st)
+{
+    for (unsigned v = 0; v < st->volumes; v++) {
+        const struct volume *volume = st->volume[v];
+        unsigned number = (unsigned)strtoul(volume->name + strlen("vol"), NULL, 10);
+
+        for (int a = 0; a < sim.n; a++) {
+            for (int b = 0; b < sim.n && is_known(st, a); b++) {
+                if ((volume->proven[a + 1] & NODE_BIT(b + 1)) != 0 && is_known(st, b) &&
+                    !world_locks_hold(number, a, b)) {
+                    fail("C5: image locks of %s count as proven between %s and %s, and do not hold",
+                         volume->name, sim.hosts[a].name, sim.hosts[b].name);
+                }
+            }
+        }
+    }
+}
+
 /* N2: a node whose corosync is there gets its time to come back, whoever it is that takes it for lost. Its
  * coordinator's own word only: others may have seen another ring. */
 static void check_grace(const struct host *h, const struct node *n)
@@ -372,6 +399,7 @@ void effect_state(const struct host *h)
 {
     const struct state *st = h->sh->st;
 
+    check_proofs(st);
     for (int i = 0; i < sim.n; i++) {
         const struct node *n = state_node(st, (uint32_t)i + 1);
         struct host *t = &sim.hosts[i];

@@ -12,6 +12,11 @@ const char *q_name(enum q q)
     return names[q];
 }
 
+bool world_locks_hold(unsigned volume, int a, int b)
+{
+    return sim.volume_locks[volume] && !sim.hosts[a].local_locks && !sim.hosts[b].local_locks;
+}
+
 /* ---------------------------------------------------------------------------------------------------- QEMUs
  */
 
@@ -48,12 +53,6 @@ void world_set(int vm, int host, enum q q)
     check_qemu(vm, host);
 }
 
-/* C5: what one of the two locks there is refused to the other. */
-static bool locks_hold(unsigned volume, int a, int b)
-{
-    return sim.volume_locks[volume] && !sim.hosts[a].local_locks && !sim.hosts[b].local_locks;
-}
-
 /* Nobody needs to ask about this host any more: it was fenced, or he who pulled its plug has said so, or it
  * is back. */
 void world_returned(const struct host *h)
@@ -79,8 +78,8 @@ void world_host_died(struct host *h)
     agents_host_died(h);
     for (int vm = 0; vm < sim.vms; vm++) {
         if (sim.vm[vm].q[h->id] != Q_NONE) {
-            if (sim.vm[vm].q[h->id] == Q_RUNNING && locks_hold(sim.vm[vm].volume, h->id, h->id) && chaos() &&
-                chance(150)) {
+            if (sim.vm[vm].q[h->id] == Q_RUNNING && world_locks_hold(sim.vm[vm].volume, h->id, h->id) &&
+                chaos() && chance(150)) {
                 sim.stats.locks_left++;
                 sim.vm[vm].locked_until = sim.now + between(2 * SECOND, 20 * SECOND);
             }
@@ -169,7 +168,7 @@ static void migrate_switch(struct agent *a)
         agent_failed(a, "the target's last answer was lost");
         world_set(a->vm, a->host, Q_PAUSED);
         world_set(a->vm, a->target, a->arrives_paused ? Q_PAUSED : Q_RUNNING);
-        if (a->arrives_paused || !locks_hold(a->volume, a->host, a->target)) {
+        if (a->arrives_paused || !world_locks_hold(a->volume, a->host, a->target)) {
             world_set(a->vm, a->host, Q_RUNNING); /* libvirt resumes the source */
         }
         return;
@@ -188,9 +187,9 @@ static bool image_locked(struct agent *a)
     const struct vm_world *w = &sim.vm[a->vm];
     bool open = false;
 
-    if (sim.now >= w->locked_until || !locks_hold(a->volume, a->host, a->host)) {
+    if (sim.now >= w->locked_until || !world_locks_hold(a->volume, a->host, a->host)) {
         for (int i = 0; i < sim.n; i++) {
-            open = open || (i != a->host && w->q[i] == Q_RUNNING && locks_hold(a->volume, a->host, i));
+            open = open || (i != a->host && w->q[i] == Q_RUNNING && world_locks_hold(a->volume, a->host, i));
         }
         if (!open) {
             return false;
@@ -377,7 +376,7 @@ bool world_lock_taken(const struct agent *a)
 {
     for (const struct agent *b = sim.agents; b != NULL; b = b->next) {
         if (b != a && b->act == ACT_HOLD && b->phase == AP_BEGUN && b->volume == a->volume &&
-            b->tag == a->tag && (b->host == a->host || locks_hold(a->volume, a->host, b->host))) {
+            b->tag == a->tag && (b->host == a->host || world_locks_hold(a->volume, a->host, b->host))) {
             return true;
         }
     }
