@@ -104,10 +104,10 @@ static void leave_consider(struct shell *sh)
         return;
     }
     if (!left && sh->now < sh->leave_ms && journal_is_open(sh->j)) {
-        if (sh->runs != NULL || sh->queue != NULL || !shell_current(sh)) {
+        if (((sh->runs != NULL || sh->queue != NULL) && !MUTANT(leave_at_once)) || !shell_current(sh)) {
             return;
         }
-        if (!sh->left_proposed && shell_self(sh) != NULL &&
+        if (!sh->left_proposed && shell_self(sh) != NULL && !MUTANT(leave_unsaid) &&
             (!holds_vms(sh) || MUTANT(clean_leave_with_vms))) {
             sh->left_proposed = true;
             event_init(&e, EV_NODE_LEFT);

@@ -34,7 +34,7 @@ bool decide(struct shell *sh)
     bool some = false;
 
     if (!shell_leads(sh) || !shell_current(sh) || !sh->dirty || sh->applied < sh->decided ||
-        sh->now < sh->decide_ms || sh->digest.disputed) {
+        sh->now < sh->decide_ms || (sh->digest.disputed && !MUTANT(decide_in_a_dispute))) {
         return false;
     }
     sh->dirty = false;
@@ -101,7 +101,8 @@ static void collect(void *ctx, const struct deadline *d)
         c->v = more;
         c->cap = cap;
     }
-    c->v[c->n++] = (struct watched){d->kind, d->id, d->n, c->sh->now + d->ms};
+    c->v[c->n++] =
+        (struct watched){d->kind, d->id, d->n, c->sh->now + (MUTANT(deadlines_early) ? d->ms / 2 : d->ms)};
 }
 
 /* What the state waits for, with the times at which each was first seen in this term (W2). */

@@ -96,7 +96,7 @@ static void differs(struct shell *sh, const struct digest_report *own, uint32_t 
     unsigned most = mine > theirs ? mine : theirs;
     char text[JOURNAL_TEXT_MAX];
 
-    if (theirs >= majority(sh)) {
+    if (theirs >= majority(sh) && !MUTANT(odd_goes_on)) {
         sh->digest.odd = true;
         snprintf(
             text, sizeof text,

@@ -12,7 +12,7 @@
 #define LOG_LINE_MAX  300
 
 /* What of an agent's output goes into the journal; the rest is for people who run it by hand. */
-static const char *const result_keys[] = {"size_bytes", "free_bytes", "lock"};
+static const char *const result_keys[] = {"size_bytes", "free_bytes", "lock", "conflict"};
 
 struct run *run_new(struct shell *sh, enum run_purpose purpose)
 {
@@ -315,8 +315,10 @@ static void refuse_job(struct shell *sh, const struct job *job)
 
 void jobs_start(struct shell *sh)
 {
-    if (!shell_current(sh) || (shell_self(sh) == NULL && !MUTANT(effects_replayed)) || sh->leaving ||
-        quorum_ending(sh) || sh->digest.disputed) {
+    if ((!shell_current(sh) && !MUTANT(begin_behind)) ||
+        (shell_self(sh) == NULL && !MUTANT(effects_replayed)) ||
+        (sh->leaving && !MUTANT(begin_while_leaving)) || quorum_ending(sh) ||
+        (sh->digest.disputed && !MUTANT(begin_in_a_dispute))) {
         return;
     }
     for (unsigned i = 0; i < sh->st->jobs && !sh->failed; i++) {
@@ -403,7 +405,8 @@ static void keep_output(struct shell *sh, struct run *r, const struct run_result
     char value[TEXT_SIZE];
 
     for (size_t i = 0; i < sizeof result_keys / sizeof result_keys[0]; i++) {
-        if (output_value(res->output, result_keys[i], value, sizeof value)) {
+        if (output_value(res->output, result_keys[i], value, sizeof value) &&
+            !(MUTANT(conflict_kept_back) && strcmp(result_keys[i], "conflict") == 0)) {
             pair_put(sh, &r->result, result_keys[i], "%s", value);
         }
     }
@@ -437,7 +440,7 @@ static void action_done(struct shell *sh, struct run *r, const struct run_result
     if (vm != NULL && obs == OBS_UNKNOWN && run_look(sh, r, vm) == 0) {
         return; /* what became of it? */
     }
-    if (r->job.kind == JOB_FENCE) {
+    if (r->job.kind == JOB_FENCE && !(MUTANT(off_believed) && r->code == 0)) {
         /* Only its status proves it (S3), and proves it even when `off` itself complained. */
         r->purpose = RUN_STATUS;
         if (run_fence(sh, r, "status") == 0) {
@@ -452,7 +455,8 @@ static void status_done(struct shell *sh, struct run *r, const struct run_result
 {
     char reason[TEXT_SIZE];
 
-    if (res->started && !res->timed_out && res->code == 2) {
+    if (res->started && !res->timed_out &&
+        (res->code == 2 || (MUTANT(status_unread_is_off) && res->code != 0))) {
         finish(sh, r, 0, OBS_UNKNOWN, r->reason);
         return;
     }

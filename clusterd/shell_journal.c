@@ -436,7 +436,9 @@ void journal_begin_anew(struct shell *sh, const char *why)
 static void role(struct shell *sh, const struct journal_action *a, bool known)
 {
     if (known && a->role.term != sh->term) {
-        memset(sh->taken, 0, sizeof sh->taken);
+        if (!MUTANT(taken_kept)) {
+            memset(sh->taken, 0, sizeof sh->taken);
+        }
         sh->term = a->role.term;
         sh->decided = sh->removal_failed = 0;
         sh->inv.pause_ms = 0; /* C3: what runs is to be said in each term */

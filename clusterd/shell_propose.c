@@ -159,12 +159,12 @@ void propose_applied(struct shell *sh, const struct event *e, const struct appli
     while (sh->queue != NULL && sh->queue->seq <= n->seq) {
         if (e != NULL && e->origin == sh->cfg.self && e->session == sh->cfg.session &&
             e->seq == sh->queue->seq) {
-            answer(sh, sh->queue, a->rc, a->rc ? &a->err : NULL, a->op);
+            answer(sh, sh->queue, MUTANT(rejected_is_done) ? 0 : a->rc, a->rc ? &a->err : NULL, a->op);
         } else { /* it came with a snapshot */
             err_set(&unseen, RC_TIMED_OUT,
                     "the command's outcome was not seen on this node; it may have happened");
             err_hint(&unseen, "look at `clusterctl events`");
-            answer(sh, sh->queue, RC_TIMED_OUT, &unseen, 0);
+            answer(sh, sh->queue, MUTANT(unseen_is_done) ? 0 : RC_TIMED_OUT, &unseen, 0);
         }
         queue_pop(sh);
         sh->sent_ms = sh->now;
@@ -258,7 +258,7 @@ bool propose_flush(struct shell *sh)
     if (sh->queue == NULL || sh->coordinator == 0 || !journal_is_open(sh->j)) {
         return false;
     }
-    if (sh->sent_term != sh->term || sh->now >= sh->sent_ms + RESEND_MS) {
+    if (sh->sent_term != sh->term || (sh->now >= sh->sent_ms + RESEND_MS && !MUTANT(propose_once))) {
         sh->sent_term = sh->term;
         sh->sent_seq = 0;
     }

@@ -113,7 +113,7 @@ static void force(struct shell *sh)
 {
     sh->quorum.forced = true;
     for (struct run *r = sh->runs; r != NULL; r = r->next) {
-        if (r->uuid[0] != '\0' || r->purpose == RUN_INVENTORY) {
+        if ((r->uuid[0] != '\0' && !MUTANT(agents_not_cancelled)) || r->purpose == RUN_INVENTORY) {
             sh->p.run.cancel(sh->p.run.ctx, r->id);
         }
     }
@@ -125,7 +125,7 @@ void quorum_consider(struct shell *sh)
 {
     forget(sh);
     if (journal_is_open(sh->j)) {
-        uint64_t heard = journal_heard_ms(sh->j);
+        uint64_t heard = MUTANT(heard_is_now) ? sh->now : journal_heard_ms(sh->j);
 
         sh->quorum.heard_ms = heard > sh->quorum.heard_ms ? heard : sh->quorum.heard_ms;
         if (sh->quorum.begun) {

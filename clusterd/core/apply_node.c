@@ -70,7 +70,9 @@ void claim_seen(struct apply *a, struct vm *vm, struct claim *c, enum obs_state 
         vm->wait = false; /* for this it waited */
     }
     if (obs == OBS_RUNNING) {
-        memset(&vm->saved, 0, sizeof vm->saved);
+        if (!MUTANT(state_kept_running)) {
+            memset(&vm->saved, 0, sizeof vm->saved);
+        }
         c->half = false; /* whatever it was, now it is the VM */
     }
     if (obs != OBS_UNKNOWN) {
@@ -99,8 +101,10 @@ static void volume_forget(struct volume *v, uint32_t node)
     v->unproven &= others;
     v->refused &= others;
     v->granted &= others;
-    v->proven[node] = 0;
-    for (uint32_t i = 1; i <= NODES_MAX; i++) {
+    if (!MUTANT(proof_kept)) {
+        v->proven[node] = 0;
+    }
+    for (uint32_t i = 1; !MUTANT(proof_kept) && i <= NODES_MAX; i++) {
         v->proven[i] &= others;
     }
     if (v->prover == node) {
@@ -479,7 +483,7 @@ static void inventory_vm(struct apply *a, struct node *n, struct vm *vm, const c
     }
     if (c != NULL) {
         inventory_claim(a, n, vm, c, how);
-    } else if (how != NULL && obs_from_key(how) > OBS_ABSENT) {
+    } else if (how != NULL && obs_from_key(how) > OBS_ABSENT && !MUTANT(surprise_ignored)) {
         inventory_surprise(a, n, vm, obs_from_key(how));
     }
 }
@@ -507,11 +511,11 @@ int apply_inventory(struct apply *a)
             inventory_vm(a, n, on[i], NULL);
         }
     }
-    if ((e->flags & EVF_COMPLETE) != 0 && e->num == a->s->term) {
+    if ((e->flags & EVF_COMPLETE) != 0 && (e->num == a->s->term || MUTANT(inventory_of_old_term))) {
         if (n->inventory_term != e->num) {
             state_touch(a->s, NULL);
         }
-        n->inventory_term = e->num;
+        n->inventory_term = MUTANT(inventory_of_old_term) ? a->s->term : e->num;
         /* Complete: no fence agent of an earlier daemon lives there. Its own, begun before it was lost for a
          * while, end with their results. */
         drop_orphans(a, n->id, n->session);

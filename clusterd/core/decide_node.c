@@ -48,7 +48,7 @@ static void decide_lost(struct decide *d, const struct node *n)
                     n->name);
     if (e != NULL) {
         e->node = n->id;
-        e->num = ring ? 0 : 1;
+        e->num = ring && !MUTANT(no_grace) ? 0 : 1;
         e->id = n->session; /* which daemon of it is lost: it may be back by the time this is committed */
     }
 }
@@ -69,7 +69,7 @@ static const struct fence_device *fence_pick(const struct state *s, uint32_t nod
     if (*count == 0) {
         return NULL;
     }
-    skip = try % *count;
+    skip = MUTANT(first_device_only) ? 0 : try % *count;
     for (uint32_t level = 0, next = 0;; level = next) {
         next = UINT32_MAX;
         for (unsigned i = 0; i < s->fences; i++) {
@@ -115,7 +115,7 @@ static uint32_t fence_executor(const struct decide *d, uint32_t target, uint32_t
             online[0] = id;
         }
     }
-    return n ? online[round % n] : m ? joining[round % m] : 0;
+    return n ? online[MUTANT(executor_fixed) ? 0 : round % n] : m ? joining[round % m] : 0;
 }
 
 static bool fence_runs(const struct state *s, uint32_t node)

@@ -104,7 +104,7 @@ static bool is_unseen(struct decide *d, const struct vm *vm)
 {
     const struct op *o = state_op(d->s, vm->op);
 
-    if (vm->unseen == 0 || vm->wanted != WANT_RUNNING || (o != NULL && o->cancel)) {
+    if (vm->unseen == 0 || MUTANT(unseen_ignored) || vm->wanted != WANT_RUNNING || (o != NULL && o->cancel)) {
         return false;
     }
     decide_note(d, "C1: node '%s' has not said yet whether it runs there already",

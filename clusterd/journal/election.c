@@ -15,7 +15,7 @@ static int compare_log(uint64_t term, uint64_t index, const struct jlog *l)
 {
     uint64_t own_term = jlog_last_term(l), own_index = jlog_last(l);
 
-    if (term != own_term) {
+    if (term != own_term && !MUTANT(longest_log)) {
         return term > own_term ? 1 : -1;
     }
     return index == own_index ? 0 : index > own_index ? 1 : -1;

@@ -322,7 +322,7 @@ void jrepl_on_ack(struct journal *j, const struct jmsg *m)
     }
     peer->empty = peer->searching = false;
     if (m->ack.stamp > p->stamp_ms) {
-        p->stamp_ms = m->ack.stamp;
+        p->stamp_ms = MUTANT(answer_newer_than_asked) ? j->now_ms : m->ack.stamp;
     }
     if (!m->ack.ok) {
         if (!fed_lately(j, p)) {
@@ -361,7 +361,7 @@ void jrepl_timers(struct journal *j)
     if (j->commit < jlog_last(&j->log) && j->now_ms - j->commit_ms > j->config.commit_ms &&
         !MUTANT(lead_without_commit)) {
         jrepl_resign(j, true, "nothing could be committed in time");
-    } else if (j->now_ms - unanswered_ms(j) > j->config.commit_ms) {
+    } else if (j->now_ms - unanswered_ms(j) > j->config.commit_ms && !MUTANT(lead_unanswered)) {
         jrepl_resign(j, true, "no majority of the voters has answered in time");
     }
 }
@@ -415,7 +415,9 @@ bool jrepl_follow(struct journal *j, const struct jmsg *m)
     j->stand_due = false;
     j->ack_due = j->opened = false;
     j->matched = j->answered = j->commit_heard = 0;
-    j->ack_stamp = 0; /* another node's time: this one would take it for its own (A8) */
+    j->ack_stamp = MUTANT(stamp_of_another)
+                       ? j->ack_stamp
+                       : 0; /* another node's time: this one would take it for its own (A8) */
     a = journal_act(j, JOURNAL_FOLLOWING);
     if (a != NULL) {
         a->role.node = m->from;
@@ -534,7 +536,7 @@ static bool take_entries(struct journal *j, const struct jmsg *m, unsigned skip)
             }
             jlog_cut(&j->log, e->index);
             jstore_cut(j, e->index);
-            changed = true;
+            changed = !MUTANT(cut_voters_stay);
         }
         if (!jlog_append(&j->log, e)) {
             j->oom = true;

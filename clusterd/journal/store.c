@@ -29,10 +29,10 @@ void jstore_cut(struct journal *j, uint64_t from)
         s->truncate_from = from;
     }
     s->stored = from - 1;
-    if (s->durable >= from) {
+    if (s->durable >= from && !MUTANT(durable_not_cut)) {
         s->durable = from - 1;
     }
-    if (s->flying.last >= from) {
+    if (s->flying.last >= from && !MUTANT(flying_not_cut)) {
         s->flying.last = from - 1;
     }
 }
@@ -57,12 +57,13 @@ static struct journal_mark store_mark(const struct journal *j)
     struct journal_mark m = {j->incarnation, j->cluster, j->promise.term, 0};
     uint64_t last = jlog_last(&j->log);
 
-    if (j->role == JOURNAL_LEADER) {
+    if (j->role == JOURNAL_LEADER && !MUTANT(mark_without_own)) {
         m.index = last;
     } else if (j->role == JOURNAL_FOLLOWER) {
         m.index = j->matched < last ? j->matched : last;
     }
-    if (old->incarnation == m.incarnation && old->term == m.term && old->index > m.index) {
+    if (old->incarnation == m.incarnation && old->term == m.term && old->index > m.index &&
+        !MUTANT(mark_shrinks)) {
         m.index = old->index;
     }
     return m;
@@ -160,7 +161,7 @@ int jstore_persisted(struct journal *j, uint64_t seq, enum journal_persisted res
     if (s->flying.last > s->durable) {
         s->durable = s->flying.last;
     }
-    s->promise = s->flying.promise;
+    s->promise = MUTANT(promise_taken_early) ? j->promise : s->flying.promise;
     s->mark = s->flying.mark;
     if (s->flying.install && !s->install) {
         buf_fini(&j->blob);

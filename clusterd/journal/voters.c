@@ -180,8 +180,8 @@ static bool member_due(struct journal *j, const struct journal_member *old, stru
     if (peer == NULL || !peer->present || old->kind != JOURNAL_NODE) {
         return false;
     }
-    if (peer->hello_ms > 0 && peer->empty && peer->incarnation != old->incarnation &&
-        !MUTANT(amnesia_votes)) {
+    if (peer->hello_ms > 0 && (peer->empty || MUTANT(older_journal_back)) &&
+        peer->incarnation != old->incarnation && !MUTANT(amnesia_votes)) {
         wanted->incarnation = peer->incarnation; /* A10: its old journal is gone, and its vote with it */
         wanted->votes = 0;
         return true;

@@ -334,6 +334,9 @@ static void load(struct node *n)
         return;
     }
     step(n, &ev);
+    if (n->up && n->aside_expected) {
+        fail("node %u goes on with a store that has lost what it promised or acknowledged (A10)", n->id);
+    }
 }
 
 static void boot(struct node *n)
@@ -735,7 +738,7 @@ static void fault_crash(struct node *n)
     crash(n, host);
     if (chance(150) && may_lose) {
         lose_disk(n, "its disk is lost");
-    } else if (chance(400) && may_lose && disk_shorten(&n->disk)) {
+    } else if (chance(400) && may_lose && disk_shorten(&n->disk, &n->owed)) {
         trace("node %u: its store is shortened", n->id);
         n->aside_expected = true;
         sim.stats.shortened++;

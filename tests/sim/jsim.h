@@ -60,10 +60,16 @@ struct node {
     /* What the checks remember. */
     uint64_t lead_term, lead_last, lead_commit, commit;
     struct hash lead_chain;
+    uint64_t lead_since; /* by its own clock */
+    struct {
+        uint64_t term, stamp;
+    } answered[NODES_MAX + 1]; /* the newest question of each coordinator that it has answered, by node id */
     bool waiting;
     uint64_t waiting_commit, waiting_since; /* A8: what it waits to commit, since when by its own clock */
-    bool aside_expected;                    /* its store was damaged: that must end in SET_ASIDE */
-    bool fsync_pending;                     /* so must its present write */
+    struct journal_mark
+        owed;            /* what it has promised and acknowledged, by what it has sent and committed (A10) */
+    bool aside_expected; /* its store was damaged: that must end in SET_ASIDE */
+    bool fsync_pending;  /* so must its present write */
     /* A16 */
     bool gone;        /* its host is off for good, or until it returns when all thought so */
     bool given_up;    /* the operator has named it: it was off then */
@@ -141,7 +147,8 @@ struct item {
     X(resigned)                                                                                              \
     X(member_changes)                                                                                        \
     X(create_tries)                                                                                          \
-    X(cuts) X(disasters) X(force_tries) X(forced) X(given_up) X(returned) X(returned_whole) X(word_broken)   \
+    X(cuts)                                                                                                  \
+    X(disasters) X(force_tries) X(forced) X(given_up) X(returned) X(returned_whole) X(word_broken)           \
         X(lost_committed) X(old_rulers)
 
 struct stats {
@@ -203,7 +210,8 @@ void fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void disk_fini(struct disk *d);
 void disk_wipe(struct disk *d, bool mark_too);
 void disk_remember(struct disk *d); /* keeps a copy for disk_shorten() */
-bool disk_shorten(struct disk *d);  /* the store, not the mark, falls back to the copy */
+bool disk_shorten(struct disk *d,
+                  const struct journal_mark *owed); /* the store, not the mark, falls back to the copy */
 void disk_snapshot(struct disk *d, const struct journal_snapshot *s, const uint8_t *blob);
 void write_begin(struct node *n, const struct journal_persist *p);
 void write_apply(struct node *n, bool with_mark);

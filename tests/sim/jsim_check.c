@@ -288,6 +288,7 @@ static void check_elected(struct node *n, uint64_t term)
              (unsigned long long)term);
     }
     leader->node = n->id;
+    n->lead_since = node_now(n);
     sim.stats.elections++;
     sim.stats.old_rulers += n->left_behind && term > sim.line;
     for (uint64_t i = h->n; i > 0; i--) {
@@ -370,6 +371,26 @@ static void check_changes(const struct node *n, uint64_t commit)
     }
 }
 
+/* A8, S2: a coordinator does not take an answer for newer than its question, nor stays without any. */
+static void check_answered(const struct node *n, uint64_t term)
+{
+    uint64_t heard = jrepl_quorum_ms(n->j);
+
+    for (size_t i = 0; i < n->j->n_progress; i++) {
+        const struct jprogress *p = &n->j->progress[i];
+        const struct node *other = &sim.nodes[p->node - 1];
+
+        if (p->stamp_ms != 0 &&
+            (other->answered[n->id].term != term || p->stamp_ms > other->answered[n->id].stamp)) {
+            fail("node %u takes an answer of node %u for newer than it is (A8)", n->id, p->node);
+        }
+    }
+    heard = heard > n->lead_since ? heard : n->lead_since;
+    if (node_now(n) > heard + COMMIT_MS + 10) {
+        fail("node %u: coordinator for %u ms without an answer of a majority (A8)", n->id, COMMIT_MS);
+    }
+}
+
 void check_after(struct node *n)
 {
     struct journal_status s;
@@ -399,6 +420,7 @@ void check_after(struct node *n)
     } else if (node_now(n) - n->waiting_since > COMMIT_MS + 10) {
         fail("node %u: coordinator for %u ms and cannot commit (A8)", n->id, COMMIT_MS);
     }
+    check_answered(n, s.term);
     n->waiting = s.commit < s.last;
     e = journal_entry_at(n->j, s.last);
     n->lead_term = s.term;
@@ -460,6 +482,16 @@ static void check_one_commit(struct node *n, uint64_t index, const struct journa
     sim.stats.lost_committed += n->left_behind;
 }
 
+/* A10: from now on its store holds that much. */
+static void owe(struct node *n, uint64_t incarnation, uint64_t term, uint64_t index)
+{
+    struct journal_mark *o = &n->owed;
+
+    if (o->incarnation != incarnation || term > o->term || (term == o->term && index > o->index)) {
+        *o = (struct journal_mark){incarnation, {0, 0}, term, index};
+    }
+}
+
 /* The coordinator's word, which its messages may carry away before it acts on it itself. */
 static void check_commits(struct node *n, uint64_t index)
 {
@@ -480,6 +512,9 @@ static void check_commits(struct node *n, uint64_t index)
     }
     first = index > history_of(n)->n;
     n->commit = index;
+    if (n->lead_term != 0) {
+        owe(n, n->disk.now.incarnation, n->lead_term, index); /* it counted itself */
+    }
     for (uint64_t i = n->core.applied + 1; i <= index && !sim.failed; i++) {
         e = journal_entry_at(n->j, i);
         if (e == NULL || i > disk_last(&n->disk)) {
@@ -619,6 +654,22 @@ static void check_acknowledged(const struct node *n, const struct jmsg *m)
     }
 }
 
+/* A8, S2: when a coordinator was heard is said by its own clock, of a question of this very term. */
+static void check_stamp(struct node *n, const struct jmsg *m)
+{
+    const struct node *c = &sim.nodes[m->to - 1];
+
+    if (c->up && c->lead_term == m->term && m->ack.stamp != 0 &&
+        (m->ack.stamp < c->lead_since || m->ack.stamp > node_now(c))) {
+        fail("node %u answers what node %u has not asked in term %llu (A8)", n->id, c->id,
+             (unsigned long long)m->term);
+    }
+    if (n->answered[m->to].term != m->term || n->answered[m->to].stamp < m->ack.stamp) {
+        n->answered[m->to].term = m->term;
+        n->answered[m->to].stamp = m->ack.stamp;
+    }
+}
+
 static void check_ack(struct node *n, const struct jmsg *m)
 {
     const struct journal_mark *k = &n->disk.now.mark;
@@ -675,10 +726,16 @@ void check_send(struct node *n, const uint8_t *data, size_t len)
     if (n->disk.now.incarnation != m.incarnation) {
         fail("node %u speaks as an incarnation that is not on its disk (A10)", n->id);
     }
+    if (m.type == JMSG_STAND || (m.type == JMSG_VOTE && m.vote.granted) || (m.type == JMSG_ACK && m.ack.ok)) {
+        owe(n, m.incarnation, m.term, m.type == JMSG_ACK ? m.ack.index : 0);
+    }
     if (m.type == JMSG_VOTE && m.vote.granted) {
         check_vote(n, &m);
-    } else if (m.type == JMSG_ACK && m.ack.ok) {
-        check_ack(n, &m);
+    } else if (m.type == JMSG_ACK) {
+        check_stamp(n, &m);
+        if (m.ack.ok) {
+            check_ack(n, &m);
+        }
     } else if (m.type == JMSG_STAND &&
                (n->disk.now.promise.term != m.term || n->disk.now.promise.node != n->id)) {
         fail("node %u stands before its promise to itself is on its disk (A3)", n->id);

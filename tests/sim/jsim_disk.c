@@ -53,7 +53,14 @@ void disk_remember(struct disk *d)
     d->has_old = true;
 }
 
-bool disk_shorten(struct disk *d)
+static bool is_less(const struct journal_load *s, const struct journal_mark *m)
+{
+    return m->incarnation == s->incarnation &&
+           (s->promise.term < m->term ||
+            (s->promise.term == m->term && s->prev.index + s->n_entries < m->index));
+}
+
+bool disk_shorten(struct disk *d, const struct journal_mark *owed)
 {
     const struct journal_mark *m = &d->now.mark;
     struct journal_load old = {0};
@@ -61,9 +68,8 @@ bool disk_shorten(struct disk *d)
     if (!d->has_old || d->old.incarnation != d->now.incarnation || m->incarnation != d->now.incarnation) {
         return false;
     }
-    /* Only what the mark can tell is a shortened store; a store that is as good as the mark lost nothing. */
-    if (d->old.promise.term > m->term ||
-        (d->old.promise.term == m->term && d->old.prev.index + d->old.n_entries >= m->index)) {
+    /* A store that is as good as its word lost nothing. */
+    if (!is_less(&d->old, m) && !is_less(&d->old, owed)) {
         return false;
     }
     copy_load(&old, &d->old);

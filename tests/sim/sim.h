@@ -106,11 +106,16 @@
     X(agents_left_behind)                                                                                    \
     X(agents_orphaned)                                                                                       \
     X(guests_ended)                                                                                          \
+    X(locks_left)                                                                                            \
+    X(mounts_changed)                                                                                        \
+    X(started_by_hand)                                                                                       \
+    X(lock_conflicts)                                                                                        \
     X(migrations_failed)                                                                                     \
     X(migrations_torn)                                                                                       \
     X(fences_failed)                                                                                         \
     X(fences_unreported)                                                                                     \
     X(fences_slow)                                                                                           \
+    X(fences_void)                                                                                           \
     X(fences_lied)                                                                                           \
     X(s1_by_lie)                                                                                             \
     X(commands_timed_out)                                                                                    \
@@ -254,6 +259,8 @@ struct host {
     uint64_t powers;                      /* how often it was switched on */
     bool cord;                            /* its BMC does not answer */
     uint64_t off_at;                      /* the last time that its BMC switched it off */
+    bool blind;                           /* it reaches no BMC, ever */
+    bool bmc_dead;                        /* its BMC never answers; what cuts its power does */
     bool spared;                          /* it was said to be off, and is not: a lie that may break S1 */
     unsigned level, known;  /* A13: the feature level of its build; the highest that it ever had */
     bool broken;            /* stays off: the liveness phase does without it */
@@ -284,6 +291,7 @@ struct host {
     bool corosync;
     int64_t wall_offset_ms;
     bool mounted[VOLUMES_MAX + 1];
+    bool local_locks; /* since its boot its image locks are its own: mounted otherwise than before */
 
     /* The daemon. */
     struct shell *sh;
@@ -300,6 +308,8 @@ struct host {
     uint64_t open_at; /* the last time at which it was seen in an open term, or excused (S2) */
     bool excused; /* an agent was made to fail in a way that only a watchdog could mend: until its next open
                      term S2 is not asked of it */
+    uint64_t decided; /* the last decision that it took, */
+    bool disputed;    /* and whether it knew of a dispute then (A14) */
     uint64_t checked; /* entries up to here were compared */
     uint64_t digested;
     uint64_t lead_term, lead_last; /* its log, as long as it leads */
@@ -326,11 +336,14 @@ struct vm_world {
     } file;
     uint64_t *used; /* owned; tags that ran (S7) */
     size_t n_used;
-    node_set lost;   /* hosts that died with a QEMU of it, of which nobody has proven it yet (S3) */
+    node_set lost;         /* hosts that died with a QEMU of it, of which nobody has proven it yet (S3) */
+    uint64_t locked_until; /* a dead host's image lock: the file server keeps it for a while (C7) */
     bool lied;       /* it ran on a host that was falsely reported to be off: from then on it may run twice */
+    uint64_t saved;  /* of the newest state: the tag of what is saved and not consumed; 0: nothing */
     node_set claims; /* of the newest state that any node has applied */
     node_set stray;  /* A16: it came there by a decision that is lost, and no inventory has told of it yet */
     bool known;      /* that state has it */
+    node_set by_hand; /* an operator started it there himself, and that state has no claim for it yet */
 };
 
 enum act {
@@ -366,7 +379,7 @@ enum agent_phase { AP_QUEUED, AP_LAUNCHED, AP_BEGUN, AP_ACTED, AP_LEFT };
 
 struct agent {
     struct agent *next;
-    uint64_t uid, id; /* id: the shell's */
+    uint64_t uid, id, job; /* id: the shell's; job: 0 when it runs for none */
     int host;
     uint64_t session;
     enum act act;
@@ -445,6 +458,8 @@ struct sim {
     bool mixed_builds; /* A13: some hosts begin with an older one */
     bool early_faults, migration_apart, store_lost, lying_bmcs;
     bool grows, creates, forces; /* nodes are added and removed; begins with fewer; loses its majority */
+    bool mounts_differ;          /* a host may come back with local_locks */
+    bool second_devices;         /* each node is reached by two fence devices */
     uint64_t host_memory_mib;    /* of each node; sometimes less than all VMs need */
     uint64_t rules_since;        /* entries up to here may be of a level that knows no rules */
     uint32_t snapshot_entries;
@@ -574,8 +589,12 @@ void world_set(int vm, int host, enum q q);
 void world_confirmed(const struct host *by, const char *node);
 void world_libvirt(struct host *h, bool up);
 void world_fini(void);
+/* An operator starts it, for a cluster that does not have it. */
+void world_start_by_hand(int vm, int host);
 void world_act(struct agent *a); /* its effect happens */
 bool world_migrate_begin(struct agent *a);
+/* C5: what one of the two locks there is refused to the other. */
+bool world_locks_hold(unsigned volume, int a, int b);
 bool world_lock_taken(const struct agent *a); /* C5's proof: somebody holds it */
 const char *q_name(enum q q);
 
@@ -622,7 +641,8 @@ uint64_t check_term(uint64_t index);                            /* of the commit
 bool check_committed(uint64_t index, const struct hash *chain); /* this very entry was */
 /* A16: what was committed behind this entry is lost; the newest state of those who are left. */
 void check_cut(uint64_t index, const struct state *newest);
-void check_daemon(struct host *h); /* after each call into its shell */
+void check_daemon(struct host *h);       /* after each call into its shell */
+void check_leaves(const struct host *h); /* its daemon ends in order */
 void check_excuse(struct host *h); /* S2's measuring starts again: what happened is beyond a daemon's power */
 void check_qemu(int vm, int host);
 void check_started(int vm, int host);
@@ -665,11 +685,13 @@ void effect_fini(void);
 void effect_entry(const struct journal_entry *entry);        /* it is committed */
 void effect_cut(uint64_t index, const struct state *newest); /* A16: what stood behind it is lost */
 void effect_unseen(void);                                    /* so is one that is not there any more */
+void effect_rejected(uint64_t index);                        /* … it will be, and is rejected */
 void effect_started(const struct host *h, struct agent *a);
-void effect_answered(uint64_t request);    /* as done */
-void effect_step(struct host *h);          /* after each call into its shell */
-void effect_died(void);                    /* … or when it has died in it */
-void effect_state(const struct state *st); /* the newest */
+void effect_answered(uint64_t request);  /* as done */
+void effect_step(struct host *h);        /* after each call into its shell */
+void effect_died(void);                  /* … or when it has died in it */
+void effect_state(const struct host *h); /* it has the newest state */
+void effect_told(const struct agent *a); /* its daemon has what it said */
 void effect_stops(const struct agent *a);
 void effect_power_off(const struct agent *a);
 

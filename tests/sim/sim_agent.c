@@ -116,6 +116,7 @@ static void report(struct agent *a, bool started, bool timed_out)
     output = strdup((const char *)a->out.data);
     res.output = output;
     snprintf(res.reason, sizeof res.reason, "%s", a->reason);
+    effect_told(a);
     if (daemon_enter(h)) {
         shell_run_done(h->sh, id, &res);
         daemon_left(h);

@@ -116,7 +116,7 @@ void check_qemu(int vm, int host)
     int running = 0, open = 0;
 
     w->stray &= w->q[host] == Q_NONE ? ~NODE_BIT(host + 1) : ~w->claims;
-    if (w->q[host] != Q_NONE && ((w->claims | w->stray) & NODE_BIT(host + 1)) == 0 && !w->lied) {
+    if (w->q[host] != Q_NONE && ((w->claims | w->stray | w->by_hand) & NODE_BIT(host + 1)) == 0 && !w->lied) {
         fail("C1: %s is %s on %s, which has no claim", w->name, q_name(w->q[host]), sim.hosts[host].name);
     }
     for (int i = 0; i < sim.n; i++) {
@@ -182,6 +182,39 @@ static void check_paused(const struct state *st)
     }
 }
 
+/* S7: what is saved and not consumed is discarded by an operator's explicit word only, or when the VM runs
+ * without it. */
+static void check_saved(const struct state *st, const struct vm *vm, struct vm_world *w)
+{
+    bool excused = w->lied || w->saved == 0;
+
+    for (unsigned i = 0; vm != NULL && i < vm->claims; i++) {
+        excused |= vm->claim[i].obs == OBS_RUNNING;
+    }
+    for (unsigned i = 0; i < st->ops && !excused; i++) {
+        const struct op *o = &st->op[i];
+
+        excused = o->kind == OP_STOP && (o->flags & EVF_FORCE) != 0 && o->id > w->saved &&
+                  strcmp(o->subject, w->name) == 0;
+    }
+    if (!excused && (vm == NULL || vm->saved.tag != w->saved)) {
+        fail("S7: what job %llu saved of %s is discarded, and nobody said so", (unsigned long long)w->saved,
+             w->name);
+    }
+    w->saved = vm != NULL && !vm->saved.consumed ? vm->saved.tag : 0;
+}
+
+/* REQ-F7: what was started by hand is taken over, unless its node has left before it could say so. */
+static void note_by_hand(const struct state *st, struct vm_world *w, node_set claims)
+{
+    w->by_hand &= ~claims;
+    for (node_set left = w->by_hand; left != 0; left &= left - 1) {
+        const struct node *n = state_node(st, (uint32_t)__builtin_ctzll(left) + 1);
+
+        w->lied |= n == NULL || n->state == NODE_OFFLINE;
+    }
+}
+
 static void check_claims(struct host *h)
 {
     uint64_t before = sim.newest_index;
@@ -191,7 +224,7 @@ static void check_claims(struct host *h)
     }
     sim.newest_index = h->sh->st->index;
     member_state(h->sh->st);
-    effect_state(h->sh->st);
+    effect_state(h);
     place_check(h, before);
     check_paused(h->sh->st);
     for (int i = 0; i < sim.vms; i++) {
@@ -202,6 +235,9 @@ static void check_claims(struct host *h)
             fail("C1: %s may run on node%d, which does not belong to the cluster any more", sim.vm[i].name,
                  __builtin_ctzll(claims & ~sim.members) + 1);
         }
+        check_saved(h->sh->st, vm, &sim.vm[i]);
+        sim.vm[i].known = vm != NULL;
+        note_by_hand(h->sh->st, &sim.vm[i], claims);
         if (claims != sim.vm[i].claims) {
             sim.vm[i].claims = claims;
             for (int k = 0; k < sim.n; k++) {
@@ -309,8 +345,22 @@ static void check_given_up(struct host *h)
     }
 }
 
+/* A14: while nobody knows whose state is right nothing is decided. */
+static void check_disputed(struct host *h)
+{
+    if (h->disputed && h->sh->digest.disputed && h->sh->decided > h->decided) {
+        fail("A14: %s decides entry %llu, and nobody knows whose state is right", h->name,
+             (unsigned long long)h->sh->decided);
+    }
+    h->disputed = h->sh->digest.disputed;
+    h->decided = h->sh->decided;
+}
+
 void check_daemon(struct host *h)
 {
+    uint64_t heard;
+
+    check_disputed(h);
     check_core(h);
     if (h->old_line) {
         check_given_up(h);
@@ -329,8 +379,29 @@ void check_daemon(struct host *h)
     }
     effect_step(h);
     if (journal_is_open(h->sh->j)) {
-        h->open_at = sim.now;
+        /* Not now, but when a majority was heard: a coordinator may not know yet that it has lost it. */
+        heard = (journal_heard_ms(h->sh->j) - h->clock_base) * MS;
+        h->open_at = heard > h->open_at ? heard : h->open_at;
         h->excused = false;
+    }
+}
+
+/* N2: where it could say "empty, leaving" it has; what it began it has ended. */
+void check_leaves(const struct host *h)
+{
+    const struct shell *sh = h->sh;
+    const struct node *n = shell_self(sh);
+    bool empty = !sh->left_proposed; /* it may have been refused */
+
+    if (!sh->leaving || !journal_is_open(sh->j) || sh->now >= sh->leave_ms || n == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < sh->st->vms; i++) {
+        empty = empty && vm_claim(sh->st->vm[i], n->id) == NULL;
+    }
+    if (empty || sh->runs != NULL) {
+        fail("N2: the daemon of %s ends %s", h->name,
+             empty ? "empty, and has not said so" : "though its agents are at work");
     }
 }
 
@@ -355,7 +426,8 @@ static void check_ended(struct host *h)
     }
     for (int vm = 0; vm < sim.vms; vm++) {
         /* What another node's migration brings here meanwhile has its own time. */
-        if (sim.vm[vm].q[h->id] != Q_NONE && sim.now - sim.vm[vm].came[h->id] > bound) {
+        if (sim.vm[vm].q[h->id] != Q_NONE && (sim.vm[vm].by_hand & NODE_BIT(h->id + 1)) == 0 &&
+            sim.now - sim.vm[vm].came[h->id] > bound) {
             for (const struct agent *a = sim.agents; a != NULL; a = a->next) {
                 if (a->host == h->id && a->vm == vm && a->phase == AP_LEFT) {
                     return; /* somebody else's leftover is at work: only a watchdog could help */

@@ -79,6 +79,7 @@ void cover_row(const struct history_row *row)
     }
     snprintf(key, sizeof key, "%s", row->kind);
     if (rejected != NULL) {
+        effect_rejected(row->index);
         snprintf(key, sizeof key, "%s rejected: ", row->kind);
         plain(key, sizeof key, rejected + strlen(marker), NULL);
     } else if (strcmp(row->kind, "job-result") == 0 || strcmp(row->kind, "deadline") == 0) {

@@ -14,13 +14,17 @@
 struct started {
     uint64_t job;
     uint32_t node, to;
-    bool vm; /* it is about one */
+    bool vm;           /* it is about one */
+    bool locked;       /* its agent met a lock (C7) */
+    uint32_t target;   /* it asks after this node's power, … */
+    uint64_t confirms; /* … for this operation (N3); 0: for none */
 };
 
 /* What a committed entry says of a node. */
 enum word { WORD_NONE, WORD_UP, WORD_INVENTORY };
 struct said {
     enum word word;
+    bool rejected;
     uint32_t node;
     uint64_t term;
 };
@@ -30,7 +34,7 @@ struct effects {
     size_t n_started, cap_started, explained;
     struct said *said; /* by index */
     size_t n_said;
-    bool *committed; /* commands, by request */
+    bool *committed; /* commands, by request; not those that were rejected */
     size_t n_committed;
     uint64_t *answered; /* of this call */
     size_t n_answered, cap_answered;
@@ -38,7 +42,8 @@ struct effects {
         unseen; /* an entry was trimmed in the very call in which it was applied: what it said is not known */
     struct {
         enum node_state state;
-        uint64_t loss, lost_at, session;
+        uint64_t loss, lost_at, grace_at, session;
+        uint64_t refuted;  /* the confirmation to which its BMC has said that it is on */
     } node[NODES_MAX + 1]; /* as the newest committed state has it */
 };
 
@@ -73,6 +78,46 @@ static void *room(void *v, size_t *n, size_t at, size_t size)
 /* ------------------------------------------------------------------------------------------------ the
  * journal */
 
+static struct started *started_job(uint64_t job)
+{
+    struct effects *r = sim.effects;
+
+    for (size_t i = r->n_started; i-- > 0;) {
+        if (r->started[i].job == job) {
+            return &r->started[i];
+        }
+    }
+    return NULL;
+}
+
+void effect_rejected(uint64_t index)
+{
+    struct effects *r = sim.effects;
+
+    r->said = room(r->said, &r->n_said, (size_t)index, sizeof *r->said);
+    r->said[index].rejected = true;
+}
+
+/* C7: a lock is not the VM's failure, so whoever decides has to hear of it. */
+static void check_conflict(const struct event *e)
+{
+    const struct started *s = e->kind == EV_JOB_RESULT ? started_job(e->id) : NULL;
+
+    if (s != NULL && s->locked && event_get(e, "conflict") == NULL) {
+        fail("C7: job %llu has met an image lock, and its result does not say so", (unsigned long long)e->id);
+    }
+}
+
+/* N3: the answer to one who confirms that a node is down. */
+static void note_power(const struct event *e, uint64_t index)
+{
+    const struct started *s = e->kind == EV_JOB_RESULT ? started_job(e->id) : NULL;
+
+    if (s != NULL && s->confirms != 0 && e->num == 0 && !sim.effects->said[index].rejected) {
+        sim.effects->node[s->target].refuted = s->confirms;
+    }
+}
+
 void effect_entry(const struct journal_entry *entry)
 {
     struct effects *r = sim.effects;
@@ -92,12 +137,14 @@ void effect_entry(const struct journal_entry *entry)
     } else if (e.kind == EV_INVENTORY && (e.flags & EVF_COMPLETE) != 0 && e.num == entry->term) {
         r->said[entry->index].word = WORD_INVENTORY;
     }
+    check_conflict(&e);
+    note_power(&e, entry->index);
     request = strchr(e.by, '#');
     if (request != NULL) {
         size_t number = (size_t)strtoull(request + 1, NULL, 10);
 
         r->committed = room(r->committed, &r->n_committed, number, sizeof *r->committed);
-        r->committed[number] = true;
+        r->committed[number] = !r->said[entry->index].rejected;
     }
     event_fini(&e);
 }
@@ -142,7 +189,7 @@ void effect_step(struct host *h)
     }
     for (size_t i = 0; i < r->n_answered; i++) {
         if (!r->unseen && (r->answered[i] >= r->n_committed || !r->committed[r->answered[i]])) {
-            fail("S4: command %llu is answered as done, and it is not committed",
+            fail("S4: command %llu is answered as done, and it is not committed, or was rejected",
                  (unsigned long long)r->answered[i]);
         }
     }
@@ -188,6 +235,31 @@ void effect_answered(uint64_t request)
     r->answered[r->n_answered++] = request;
 }
 
+/* What jobs_start() looks at, looked at once more. */
+static void check_begun(const struct host *h, const struct job *j)
+{
+    const struct shell *sh = h->sh;
+    const struct job *now = state_job(sh->st, j->id);
+    const char *wrong = NULL;
+
+    if (!sh->ring_quorate) {
+        wrong = "A2: its corosync has no quorum";
+    } else if (!journal_is_open(sh->j) || sh->applied < journal_heard_commit(sh->j)) {
+        wrong = "C2: it is behind the newest mark, or in no open term";
+    } else if (j->session != h->session) {
+        wrong = "C2: it is another session's";
+    } else if (now != NULL && now->orphan) {
+        wrong = "N1: it was lost before the fence began";
+    } else if (sh->leaving) {
+        wrong = "N2: it was asked to end";
+    } else if (sh->digest.disputed) {
+        wrong = "A14: nobody knows whose state is right";
+    }
+    if (wrong != NULL) {
+        fail("%s begins job %llu: %s", h->name, (unsigned long long)j->id, wrong);
+    }
+}
+
 void effect_started(const struct host *h, struct agent *a)
 {
     struct effects *r = sim.effects;
@@ -207,18 +279,30 @@ void effect_started(const struct host *h, struct agent *a)
             fail("C2: job %llu is carried out twice", (unsigned long long)j->id);
         }
     }
-    if (j->session != h->session) {
-        fail("C2: %s carries out job %llu of another session", h->name, (unsigned long long)j->id);
-    }
+    check_begun(h, j);
+    a->job = j->id;
     o = state_op(h->sh->st, j->op);
     a->moves = o != NULL && o->kind == OP_LIVE;
     r->started = room(r->started, &r->cap_started, r->n_started, sizeof *r->started);
-    r->started[r->n_started++] =
-        (struct started){j->id, j->node, j->kind == JOB_MIGRATE ? j->to : 0, acts[a->act].changes};
+    r->started[r->n_started++] = (struct started){.target = j->to,
+                                                  .confirms = o != NULL && o->kind == OP_CONFIRM ? o->id : 0,
+                                                  .job = j->id,
+                                                  .node = j->node,
+                                                  .to = j->kind == JOB_MIGRATE ? j->to : 0,
+                                                  .vm = acts[a->act].changes};
 }
 
 /* --------------------------------------------------------------------------------------------------- the
  * world */
+
+void effect_told(const struct agent *a)
+{
+    struct started *s = a->job != 0 ? started_job(a->job) : NULL;
+
+    if (s != NULL) {
+        s->locked = a->out.len > 1 && strstr((const char *)a->out.data, "conflict: ") != NULL;
+    }
+}
 
 void effect_stops(const struct agent *a)
 {
@@ -255,6 +339,20 @@ static bool nothing_tells(const struct host *t)
     return true;
 }
 
+/* N3: the word counts for nothing once something has said that the node lives. */
+static void check_confirmed(const struct state *st, const struct node *n)
+{
+    for (unsigned i = 0; i < st->ops; i++) {
+        const struct op *o = &st->op[i];
+
+        if (o->kind == OP_CONFIRM && o->node == n->id && o->state == OPS_DONE &&
+            o->id == sim.effects->node[n->id].refuted) {
+            fail("N3: %s counts as down by operation %llu, to which its BMC said that it is on", n->name,
+                 (unsigned long long)o->id);
+        }
+    }
+}
+
 /* It is not waited for any more. */
 static void leaves(struct host *t, const struct node *n)
 {
@@ -289,8 +387,58 @@ static void check_observer(const struct state *st, const struct host *t, const s
     }
 }
 
-void effect_state(const struct state *st)
+/* The state knows this very boot of its host. */
+static bool is_known(const struct state *st, int host)
 {
+    const struct node *n = state_node(st, (uint32_t)host + 1);
+
+    return n != NULL && sim.hosts[host].on && strcmp(n->boot, sim.hosts[host].boot) == 0;
+}
+
+/* C5: what is proven of the locks between two nodes is true, for as long as neither has booted anew. */
+static void check_proofs(const struct state *st)
+{
+    for (unsigned v = 0; v < st->volumes; v++) {
+        const struct volume *volume = st->volume[v];
+        unsigned number = (unsigned)strtoul(volume->name + strlen("vol"), NULL, 10);
+
+        for (int a = 0; a < sim.n; a++) {
+            for (int b = 0; b < sim.n && is_known(st, a); b++) {
+                if ((volume->proven[a + 1] & NODE_BIT(b + 1)) != 0 && is_known(st, b) &&
+                    !world_locks_hold(number, a, b)) {
+                    fail("C5: image locks of %s count as proven between %s and %s, and do not hold",
+                         volume->name, sim.hosts[a].name, sim.hosts[b].name);
+                }
+            }
+        }
+    }
+}
+
+/* N2: a node whose corosync is there gets its time to come back, whoever it is that takes it for lost. Its
+ * coordinator's own word only: others may have seen another ring. */
+static void check_grace(const struct host *h, const struct node *n)
+{
+    const struct journal_entry *lost = journal_entry_at(h->sh->j, n->loss);
+    enum node_state was = sim.effects->node[n->id].state;
+    uint64_t grace = h->sh->st->opt.restart_grace_ms * MS - 2 * MS; /* in whole ms of two clocks */
+
+    if (n->state != NODE_UNCLEAN || n->fence_wanted || n->outcast || !journal_is_coordinator(h->sh->j) ||
+        lost == NULL || lost->term != h->sh->term || (h->net.members & NODE_BIT(n->id)) == 0 ||
+        sim.now - h->net.told_at < 3 * SECOND) {
+        return;
+    }
+    if (was == NODE_ONLINE || was == NODE_JOINING ||
+        (was == NODE_GRACE && sim.now - sim.effects->node[n->id].grace_at < grace)) {
+        fail("N2: %s is unclean, though its corosync is there, and its time to come back is not over",
+             n->name);
+    }
+}
+
+void effect_state(const struct host *h)
+{
+    const struct state *st = h->sh->st;
+
+    check_proofs(st);
     for (int i = 0; i < sim.n; i++) {
         const struct node *n = state_node(st, (uint32_t)i + 1);
         struct host *t = &sim.hosts[i];
@@ -304,7 +452,12 @@ void effect_state(const struct state *st)
             sim.effects->node[n->id].lost_at = sim.now;
             sim.effects->node[n->id].loss = n->loss;
         }
+        if (n->state == NODE_GRACE && sim.effects->node[n->id].state != NODE_GRACE) {
+            sim.effects->node[n->id].grace_at = sim.now;
+        }
+        check_grace(h, n);
         if (n->state == NODE_OFFLINE && sim.effects->node[n->id].state == NODE_UNCLEAN) {
+            check_confirmed(st, n);
             leaves(t, n);
         }
         sim.effects->node[n->id].state = n->state;

@@ -395,6 +395,8 @@ static void draw_character(void)
     sim.migration_apart = chance(500);
     sim.lying_bmcs = chance(100);
     sim.mixed_builds = chance(300);
+    sim.second_devices = chance(300);
+    sim.mounts_differ = chance(200);
     sim.snapshot_entries = chance(500) ? 0 : (uint32_t)between(10, 200);
     for (int v = 0; v < sim.volumes; v++) {
         sim.volume_locks[v] = chance(400);
@@ -423,17 +425,22 @@ static void draw_builds(struct host *h)
 
 void drive_init(void)
 {
-    uint64_t rng = stream(STREAM_CHARACTER, 0);
+    uint64_t rng = stream(STREAM_CHARACTER, 0), devices = stream(STREAM_CHARACTER, 1);
 
     stream_use(&rng);
     draw_character();
     for (int i = 0; i < sim.n; i++) {
         rng = stream(STREAM_HOST, (uint64_t)i);
         host_init(&sim.hosts[i], i);
+        stream_use(&devices);
+        sim.hosts[i].bmc_dead = sim.second_devices && chance(300);
+        stream_use(&rng);
         if (sim.mixed_builds && chance(600)) { /* upgraded in the course of the run, one after the other */
             draw_builds(&sim.hosts[i]);
         }
     }
+    stream_use(&devices);
+    sim.hosts[draw((uint64_t)sim.n0)].blind = sim.n0 > 2 && chance(200);
     rng = stream(STREAM_SETUP, 1 << 20);
     member_init();
     for (int i = 0; i < sim.vms; i++) {

@@ -251,6 +251,7 @@ void daemon_left(struct host *h)
     } else if (h->sh->failed) {
         fail("%s: the daemon has given up", h->name);
     } else if (shell_may_exit(h->sh)) {
+        check_leaves(h);
         daemon_kill(h);
     } else {
         host_tick(h);
@@ -389,6 +390,8 @@ void host_on(struct host *h)
         return;
     }
     h->on = h->power = h->libvirt = h->corosync = true;
+    h->local_locks = sim.mounts_differ && chaos() && chance(300);
+    sim.stats.mounts_changed += h->local_locks;
     h->powers++;
     snprintf(h->boot, sizeof h->boot, "boot-%d-%llu", h->id + 1, (unsigned long long)h->powers);
     trace("%s: host boots", h->name);

@@ -72,6 +72,12 @@ static void setup_options(struct event *e)
     event_put(e, "monitor_interval_ms", "2000");
 }
 
+/* Fence devices that reach so many hosts. */
+static int devices(int hosts)
+{
+    return sim.second_devices ? 2 * hosts : hosts;
+}
+
 static void setup_volume(struct event *e, int v)
 {
     e->kind = EV_CMD_VOLUME_ADD;
@@ -80,10 +86,14 @@ static void setup_volume(struct event *e, int v)
     event_putf(e, "source", "/shared/%d", v);
 }
 
-static void setup_fence(struct event *e, int i)
+/* The BMC of each of so many hosts, and what else may cut its power. */
+static void setup_fence(struct event *e, int device, int hosts)
 {
+    int i = device % hosts;
+
     e->kind = EV_CMD_FENCE_ADD;
-    snprintf(e->subject, sizeof e->subject, "bmc%d", i + 1);
+    e->num = (uint64_t)(device / hosts); /* its level */
+    snprintf(e->subject, sizeof e->subject, "%s%d", device < hosts ? "bmc" : "pdu", i + 1);
     event_put(e, "agent", "fence_sim");
     event_putf(e, "nodes", "%d", i + 1);
     event_putf(e, "param.host", "node%d", i + 1);
@@ -111,7 +121,7 @@ static void setup_vm(struct event *e, int i)
 
 static void setup(void)
 {
-    int step = (int)sim.step, first_vm = 1 + sim.volumes + sim.n0;
+    int step = (int)sim.step, first_vm = 1 + sim.volumes + devices(sim.n0);
     struct host *h = somebody();
     uint64_t rng = stream(STREAM_SETUP, (uint64_t)step);
     struct event e;
@@ -131,7 +141,7 @@ static void setup(void)
     } else if (step <= sim.volumes) {
         setup_volume(&e, step - 1);
     } else if (step < first_vm) {
-        setup_fence(&e, step - 1 - sim.volumes);
+        setup_fence(&e, step - 1 - sim.volumes, sim.n0);
     } else {
         setup_vm(&e, step - first_vm);
     }
@@ -144,12 +154,30 @@ static void setup(void)
 /* ------------------------------------------------------------------------------------------------ operator
  */
 
+/* One that was removed comes back; it may run already (REQ-F7). */
+static void op_add(struct event *e, const struct state *st, int vm)
+{
+    uint32_t node = (uint32_t)between(1, (uint64_t)sim.n);
+    const struct node *n = state_node(st, node);
+
+    if (chance(500) && n != NULL && n->state == NODE_ONLINE) {
+        world_start_by_hand(vm, (int)node - 1);
+    }
+    setup_vm(e, vm);
+}
+
 static void op_vm(struct event *e, const struct state *st)
 {
     static const char *const modes[] = {"live", "quick", "auto"};
+    int vm = (int)draw((uint64_t)sim.vms);
+    const struct vm *there = state_vm(st, sim.vm[vm].name);
 
-    snprintf(e->subject, sizeof e->subject, "%s", sim.vm[draw((uint64_t)sim.vms)].name);
-    if (chance(100) && st->ops > 0) {
+    snprintf(e->subject, sizeof e->subject, "%s", sim.vm[vm].name);
+    if (there == NULL && chance(500)) {
+        op_add(e, st, vm);
+    } else if (there != NULL && there->claims == 0 && there->op == 0 && chance(150)) {
+        e->kind = EV_CMD_VM_REMOVE;
+    } else if (chance(100) && st->ops > 0) {
         e->kind = EV_CMD_OP_CANCEL;
         e->id = st->op[draw(st->ops)].id;
     } else if (chance(300)) {
@@ -179,13 +207,16 @@ static void op_vm(struct event *e, const struct state *st)
 /* His word is true: he has pulled the plug. */
 static bool op_confirm(struct event *e, const struct state *st)
 {
-    const struct node *n = state_node(st, e->node);
+    for (uint32_t id = 1; id <= (uint32_t)sim.n; id++) { /* N3: … or he has not looked */
+        const struct node *n = state_node(st, id);
 
-    if (n != NULL && n->state == NODE_UNCLEAN && chance(300)) { /* N3: … or he has not looked */
-        e->kind = EV_CMD_NODE_CONFIRM_DOWN;
-        e->flags = chance(500) ? EVF_FORCE : 0;
-        sim.stats.confirmed_blindly++;
-        return true;
+        if (n != NULL && n->state == NODE_UNCLEAN && chance(120)) {
+            e->kind = EV_CMD_NODE_CONFIRM_DOWN;
+            e->node = id;
+            e->flags = chance(250) ? EVF_FORCE : 0;
+            sim.stats.confirmed_blindly++;
+            return true;
+        }
     }
     for (int i = 0; i < sim.n; i++) {
         struct host *t = &sim.hosts[i];
@@ -210,7 +241,7 @@ static void op_device(struct event *e)
         setup_volume(e, sim.volumes);
         e->kind = chance(500) ? EV_CMD_VOLUME_ADD : EV_CMD_VOLUME_REMOVE;
     } else {
-        setup_fence(e, (int)e->node - 1);
+        setup_fence(e, (int)e->node - 1, sim.n);
         e->kind = chance(400) ? EV_CMD_FENCE_REMOVE : EV_CMD_FENCE_ADD;
     }
 }
@@ -286,8 +317,8 @@ static void tidy(struct host *h)
     if (discard(h, st)) {
         return;
     }
-    for (int i = 0; i < sim.n; i++) {
-        const struct node *n = state_node(st, (uint32_t)i + 1);
+    for (int i = 0; i < devices(sim.n); i++) {
+        const struct node *n = state_node(st, (uint32_t)(i % sim.n) + 1);
 
         event_init(&e, EV_NONE);
         if (n == NULL) {
@@ -298,7 +329,7 @@ static void tidy(struct host *h)
             e.node = n->id;
             event_put(&e, "failback", "no");
         } else {
-            setup_fence(&e, i);
+            setup_fence(&e, i, sim.n);
             if (state_fence(st, e.subject) != NULL) {
                 event_fini(&e);
                 continue;

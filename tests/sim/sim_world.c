@@ -12,6 +12,11 @@ const char *q_name(enum q q)
     return names[q];
 }
 
+bool world_locks_hold(unsigned volume, int a, int b)
+{
+    return sim.volume_locks[volume] && !sim.hosts[a].local_locks && !sim.hosts[b].local_locks;
+}
+
 /* ---------------------------------------------------------------------------------------------------- QEMUs
  */
 
@@ -30,6 +35,7 @@ void world_set(int vm, int host, enum q q)
         w->restored[host] = 0;
     }
     w->q[host] = q;
+    w->by_hand &= q == Q_NONE ? ~NODE_BIT(host + 1) : ~(node_set)0;
     if (q == Q_RUNNING) {
         if (old == Q_NONE || w->restored[host] != 0) {
             check_started(vm, host);
@@ -72,7 +78,14 @@ void world_host_died(struct host *h)
     agents_host_died(h);
     for (int vm = 0; vm < sim.vms; vm++) {
         if (sim.vm[vm].q[h->id] != Q_NONE) {
-            sim.vm[vm].lost |= NODE_BIT(h->id + 1);
+            if (sim.vm[vm].q[h->id] == Q_RUNNING && world_locks_hold(sim.vm[vm].volume, h->id, h->id) &&
+                chaos() && chance(150)) {
+                sim.stats.locks_left++;
+                sim.vm[vm].locked_until = sim.now + between(2 * SECOND, 20 * SECOND);
+            }
+            if (sim.vm[vm].known) { /* else it was the operator's own */
+                sim.vm[vm].lost |= NODE_BIT(h->id + 1);
+            }
             world_set(vm, h->id, Q_NONE);
         }
     }
@@ -155,7 +168,7 @@ static void migrate_switch(struct agent *a)
         agent_failed(a, "the target's last answer was lost");
         world_set(a->vm, a->host, Q_PAUSED);
         world_set(a->vm, a->target, a->arrives_paused ? Q_PAUSED : Q_RUNNING);
-        if (a->arrives_paused || !sim.volume_locks[a->volume]) {
+        if (a->arrives_paused || !world_locks_hold(a->volume, a->host, a->target)) {
             world_set(a->vm, a->host, Q_RUNNING); /* libvirt resumes the source */
         }
         return;
@@ -168,14 +181,24 @@ static void migrate_switch(struct agent *a)
 /* -------------------------------------------------------------------------------------------------- effects
  */
 
-static bool runs_elsewhere(int vm, int host)
+/* C7: another has the image open, or a dead host's lock is still there. */
+static bool image_locked(struct agent *a)
 {
-    for (int i = 0; i < sim.n; i++) {
-        if (i != host && sim.vm[vm].q[i] == Q_RUNNING) {
-            return true;
+    const struct vm_world *w = &sim.vm[a->vm];
+    bool open = false;
+
+    if (sim.now >= w->locked_until || !world_locks_hold(a->volume, a->host, a->host)) {
+        for (int i = 0; i < sim.n; i++) {
+            open = open || (i != a->host && w->q[i] == Q_RUNNING && world_locks_hold(a->volume, a->host, i));
+        }
+        if (!open) {
+            return false;
         }
     }
-    return false;
+    sim.stats.lock_conflicts++;
+    agent_say(a, "conflict: image-lock %s\n", w->name);
+    agent_failed(a, "the image is locked");
+    return true;
 }
 
 static void vm_start(struct agent *a)
@@ -188,9 +211,7 @@ static void vm_start(struct agent *a)
         }
     } else if (!sim.hosts[a->host].mounted[a->volume]) {
         agent_failed(a, "its disk is not there");
-    } else if (sim.volume_locks[a->volume] && runs_elsewhere(a->vm, a->host)) {
-        agent_failed(a, "the image is locked");
-    } else {
+    } else if (!image_locked(a)) {
         sim.stats.starts++;
         world_set(a->vm, a->host, Q_RUNNING);
     }
@@ -274,7 +295,8 @@ static bool bmc_answers(const struct agent *a)
 {
     const struct host *h = &sim.hosts[a->host], *t = &sim.hosts[a->target];
 
-    return !t->cord && !(sim.bmc_cut && h->component != t->component);
+    return !h->blind && !t->cord && !(sim.bmc_cut && h->component != t->component) &&
+           (strncmp(a->serial, "bmc", 3) != 0 || !t->bmc_dead);
 }
 
 /* Its VMs may run twice from now on: the fence is what S1 rests on. */
@@ -299,6 +321,11 @@ static void fence_off(struct agent *a)
     }
     if (t->on && a->fault == AF_LIE && chaos()) {
         world_lied(t);
+        return;
+    }
+    if (t->on && chaos() && chance(30)) { /* said to be done; only its status is believed (S3) */
+        sim.stats.fences_void++;
+        trace("%s: its BMC takes the order, and does not carry it out", t->name);
         return;
     }
     sim.stats.fences++;
@@ -349,7 +376,7 @@ bool world_lock_taken(const struct agent *a)
 {
     for (const struct agent *b = sim.agents; b != NULL; b = b->next) {
         if (b != a && b->act == ACT_HOLD && b->phase == AP_BEGUN && b->volume == a->volume &&
-            b->tag == a->tag && (b->host == a->host || sim.volume_locks[a->volume])) {
+            b->tag == a->tag && (b->host == a->host || world_locks_hold(a->volume, a->host, b->host))) {
             return true;
         }
     }
@@ -382,6 +409,28 @@ const struct action acts[ACTS] = {
     [ACT_HOLD] = {"SharedVolume", "lock-hold", 10, 50, false, lock_hold},
     [ACT_TRY] = {"SharedVolume", "lock-try", 10, 50, false, lock_try},
 };
+
+void world_start_by_hand(int vm, int host)
+{
+    struct vm_world *w = &sim.vm[vm];
+    const struct host *h = &sim.hosts[host];
+
+    for (int i = 0; i < sim.n; i++) {
+        if (w->q[i] != Q_NONE) {
+            return;
+        }
+    }
+    for (const struct agent *a = sim.agents; a != NULL; a = a->next) {
+        if (a->vm == vm) {
+            return; /* one that was left behind may still do something about it */
+        }
+    }
+    if (h->on && !h->paused && h->libvirt && h->mounted[w->volume] && !w->known) {
+        sim.stats.started_by_hand++;
+        w->by_hand |= NODE_BIT(host + 1);
+        world_set(vm, host, Q_RUNNING);
+    }
+}
 
 void world_act(struct agent *a)
 {

@@ -182,6 +182,22 @@ static void after_a_failure_the_inventory_decides(void **state)
     kit_close(&k);
 }
 
+/* C7: the core hears of the lock, so it is not the VM's failure. */
+static void a_lock_conflict_is_told(void **state)
+{
+    const struct vm *vm;
+    struct kit k;
+
+    (void)state;
+    add_vm(&k);
+    kit_end(&k, kit_find(&k, "start"), 1, "conflict: image-lock /d.img\n");
+    kit_end(&k, kit_find(&k, "inventory"), 0, NOTHING);
+    vm = state_vm(shell_state(k.sh), "web");
+    assert_int_equal(vm->conflicts, 1);
+    assert_int_equal(vm->tries, 0);
+    kit_close(&k);
+}
+
 static void garbage_from_an_agent_is_no_state(void **state)
 {
     struct kit k;
@@ -612,6 +628,7 @@ int main(void)
         cmocka_unit_test(a_command_is_answered_by_its_own_entry),
         cmocka_unit_test(a_job_runs_once_and_its_state_line_counts),
         cmocka_unit_test(after_a_failure_the_inventory_decides),
+        cmocka_unit_test(a_lock_conflict_is_told),
         cmocka_unit_test(garbage_from_an_agent_is_no_state),
         cmocka_unit_test(an_inventory_during_a_job_frees_nothing),
         cmocka_unit_test(without_quorum_its_vms_end_in_time),
