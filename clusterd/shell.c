@@ -302,7 +302,9 @@ static void observer_heard(struct shell *sh, uint32_t from)
     if (sh->observed_ms[from] == 0) {
         shell_log(sh, LOG_L_ERROR, "alarm: clusterd of node %u only observes, after crashes: see its log",
                   from);
-        sh->dirty = true;
+    }
+    if (sh->observed_ms[from] == 0 || sh->now >= sh->observed_ms[from] + OBSERVED_MS) {
+        sh->dirty = true; /* it was believed to take part until now (shell_world()) */
     }
     sh->observed_ms[from] = sh->now;
 }

@@ -113,14 +113,19 @@ static int check_empty(struct apply *a, const struct node *n)
     return 0;
 }
 
-/* No possible owner left would mean any (RULE_OWNERS). */
+/* No possible owner left would mean any (RULE_OWNERS). Others that are being removed are none any more. */
 static int check_rules(struct apply *a, const struct node *n)
 {
+    node_set leaving = NODE_BIT(n->id);
+
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        leaving |= state_node(a->s, id) != NULL && node_is_leaving(a->s, &a->s->node[id]) ? NODE_BIT(id) : 0;
+    }
     for (unsigned i = 0; i < a->s->rules; i++) {
         const struct rule *r = a->s->rule[i];
 
-        if (r->possible == NODE_BIT(n->id)) {
-            (void)reject(a, RC_REFUSED, "rule %llu has node '%s' as the only possible owner",
+        if ((r->possible & NODE_BIT(n->id)) != 0 && (r->possible & ~leaving) == 0) {
+            (void)reject(a, RC_REFUSED, "rule %llu leaves no possible owner but node '%s'",
                          (unsigned long long)r->id, n->name);
             advise(a, "clusterctl rule remove %llu", (unsigned long long)r->id);
             return RC_REFUSED;

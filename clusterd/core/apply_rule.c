@@ -225,6 +225,9 @@ static int rule_nodes(struct apply *a, const char *key, node_set *set)
         if ((*set & NODE_BIT(id)) != 0 && state_node(a->s, id) == NULL) {
             return reject(a, RC_NOT_FOUND, "there is no node %u", id);
         }
+        if ((*set & NODE_BIT(id)) != 0 && node_is_leaving(a->s, &a->s->node[id])) {
+            return reject(a, RC_REFUSED, "node '%s' is being removed", a->s->node[id].name);
+        }
     }
     return 0;
 }

@@ -94,8 +94,8 @@ static const struct fence_device *fence_pick(const struct state *s, uint32_t nod
 }
 
 /*
- * Who runs the agent: the coordinator first, then the others in turn (its way to the BMC may be cut); those
- * that are still joining only where nobody is online.
+ * Who runs the agent: the coordinator first, then the others in turn (its way to the BMC may be cut), those
+ * that are still joining last: one may be joining for as long as this very node is not fenced (N1).
  */
 static uint32_t fence_executor(const struct decide *d, uint32_t target, uint32_t round)
 {
@@ -115,7 +115,11 @@ static uint32_t fence_executor(const struct decide *d, uint32_t target, uint32_t
             online[0] = id;
         }
     }
-    return n ? online[MUTANT(executor_fixed) ? 0 : round % n] : m ? joining[round % m] : 0;
+    if (n + m == 0) {
+        return 0;
+    }
+    round = MUTANT(executor_fixed) ? 0 : round % (n + m);
+    return round < n ? online[round] : joining[round - n];
 }
 
 static bool fence_runs(const struct state *s, uint32_t node)

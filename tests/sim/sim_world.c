@@ -343,7 +343,7 @@ void world_confirmed(const struct host *by, const char *node)
     for (int i = 0; i < sim.n; i++) {
         struct host *t = &sim.hosts[i];
 
-        if (strcmp(t->name, node) == 0 && t->on && !net_reaches(by, t)) {
+        if (strcmp(t->name, node) == 0 && t->on && (by->net.members & NODE_BIT(i + 1)) == 0) {
             world_lied(t);
         }
     }
