@@ -411,7 +411,7 @@ static int cmd_vm_remove(struct apply *a)
         advise(a, "stop it first: clusterctl vm stop %s", vm->name);
         return RC_REFUSED;
     }
-    if (vm->saved.tag != 0) {
+    if (vm->saved.tag != 0 && !MUTANT(remove_saved)) {
         (void)reject(a, RC_REFUSED, "VM '%s' has a saved state, which would be lost", vm->name);
         advise(a, "start it, or discard the state: clusterctl vm stop --force %s", vm->name);
         return RC_REFUSED;
