@@ -95,7 +95,9 @@ void quorum_inventory(struct shell *sh, const struct inventory *inv)
         const struct vm *vm = st->vm[i];
 
         /* Where nothing could be learnt, what the state says is here is killed in the end, blindly. */
-        if (inv != NULL ? shell_inventory_obs(inv, vm->uuid) == OBS_ABSENT
+        if (inv != NULL ? shell_inventory_obs(inv, vm->uuid) == OBS_ABSENT ||
+                              (MUTANT(self_stop_by_claim) && (vm_claim(vm, sh->cfg.self) == NULL ||
+                                                              vm_claim(vm, sh->cfg.self)->obs != OBS_RUNNING))
                         : !sh->quorum.forced || vm_claim(vm, sh->cfg.self) == NULL) {
             continue;
         }

@@ -239,9 +239,9 @@ int apply_node_removed(struct apply *a)
 
 /*
  * A16: what the operator has said of the nodes that he gave up. They are lost, whatever was known of them
- * before, and his word is theirs for that loss; N3 is still asked of each, and a fence device that reaches one
- * switches it off. S1: where the others have put a VM since is not known here: none is launched before each
- * node that may have it has said so, or is proven off.
+ * before, and his word is theirs for that loss; N3 is still asked of each, and a fence device that reaches
+ * one switches it off. S1: where the others have put a VM since is not known here: none is launched before
+ * each node that may have it has said so, or is proven off.
  */
 int apply_quorum_forced(struct apply *a)
 {

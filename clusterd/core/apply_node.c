@@ -227,7 +227,9 @@ void node_down(struct apply *a, struct node *n, bool fenced)
     if (node_drop_claims(a, n->id, loss)) {
         lose_again(a, n); /* a VM came there since the loss: another boot of it may have taken it */
     }
-    nodes_try_online(a); /* the fences that it carried out are over */
+    if (!MUTANT(joiner_forgotten)) {
+        nodes_try_online(a); /* the fences that it carried out are over */
+    }
 }
 
 /*

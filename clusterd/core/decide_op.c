@@ -66,7 +66,8 @@ static void bring_up_from_nothing(struct decide *d, const struct vm *vm, const s
     bool soon = false;
     uint32_t node;
 
-    if (vm->saved.tag != 0 && vm->saved.consumed && !MUTANT(restored_twice)) {
+    if (vm->saved.tag != 0 && (vm->saved.consumed || (MUTANT(state_discarded) && o->tries > 0)) &&
+        !MUTANT(restored_twice)) {
         decide_emit_vm(d, vm, EV_VOID,
                        "C6: its saved state was consumed and the VM is gone: it crashed, and starts cold");
         return;

@@ -285,7 +285,7 @@ static bool gather(struct journal *j, const struct jmsg *m)
     struct jmsg out;
 
     if (j->incoming.pieces == 0 || !journal_uuid_eq(j->incoming.cluster, m->cluster) ||
-        !same_snapshot(&j->incoming.meta, s)) {
+        (!same_snapshot(&j->incoming.meta, s) && !MUTANT(chunks_mixed))) {
         incoming_reset(j);
         j->incoming.cluster = m->cluster;
         j->incoming.meta = *s;
