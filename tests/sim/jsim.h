@@ -148,8 +148,9 @@ struct item {
     X(member_changes)                                                                                        \
     X(create_tries)                                                                                          \
     X(cuts)                                                                                                  \
-    X(disasters) X(force_tries) X(forced) X(given_up) X(returned) X(returned_whole) X(word_broken)           \
-        X(lost_committed) X(old_rulers)
+    X(disasters)                                                                                             \
+    X(force_tries)                                                                                           \
+    X(forced) X(given_up) X(returned) X(returned_whole) X(word_broken) X(lost_committed) X(old_rulers)
 
 struct stats {
 #define X(name) uint64_t name;

@@ -261,12 +261,14 @@ struct host {
     uint64_t off_at;                      /* the last time that its BMC switched it off */
     bool blind;                           /* it reaches no BMC, ever */
     bool bmc_dead;                        /* its BMC never answers; what cuts its power does */
+    bool belied;                          /* it was said to be off by whomever, and is not */
     bool spared;                          /* it was said to be off, and is not: a lie that may break S1 */
     unsigned level, known;  /* A13: the feature level of its build; the highest that it ever had */
     bool broken;            /* stays off: the liveness phase does without it */
     bool spare, was_out;    /* it belongs only once it is added; it did not belong for a while */
     bool away;              /* nobody switches it on */
     bool gone;              /* A16: with the majority that is given up, until it may come back */
+    bool begins_anew;       /* … until its daemon has a state of the others' */
     bool old_line;          /* its journal is that majority's */
     node_set list;          /* that its daemon wants corosync to have */
     bool linked;            /* it stands in corosync's list of nodes */
@@ -626,6 +628,7 @@ void member_list(struct host *h);
 bool member_wish(struct event *e, const struct state *st);
 void member_majority_gone(struct host *h);
 void member_elected(struct host *h, uint64_t term);
+bool member_joined_anew(struct host *h); /* now it has; false: not yet */
 void member_begins_anew(struct host *h); /* its journal was set aside, or wiped */
 void member_operator(void);
 bool member_settled(char *why, size_t size);

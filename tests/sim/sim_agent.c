@@ -201,7 +201,8 @@ static void effect(struct agent *a)
         step(a, sim.now + 100 * MS); /* the other end does not answer */
         return;
     }
-    if (a->act == ACT_MIGRATE && !a->prepared && !sim.hosts[a->target].on && chance(800)) {
+    if (a->act == ACT_MIGRATE && !a->prepared && !sim.hosts[a->target].on && sim.now < a->timeout_at &&
+        chance(800)) {
         step(a, sim.now +
                     between(200 * MS, SECOND)); /* TCP tries again: whoever boots there meanwhile answers */
         return;

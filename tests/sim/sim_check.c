@@ -362,7 +362,7 @@ void check_daemon(struct host *h)
 
     check_disputed(h);
     check_core(h);
-    if (h->old_line) {
+    if (h->old_line && !member_joined_anew(h)) {
         check_given_up(h);
         return;
     }
@@ -429,8 +429,9 @@ static void check_ended(struct host *h)
         if (sim.vm[vm].q[h->id] != Q_NONE && (sim.vm[vm].by_hand & NODE_BIT(h->id + 1)) == 0 &&
             sim.now - sim.vm[vm].came[h->id] > bound) {
             for (const struct agent *a = sim.agents; a != NULL; a = a->next) {
-                if (a->host == h->id && a->vm == vm && a->phase == AP_LEFT) {
-                    return; /* somebody else's leftover is at work: only a watchdog could help */
+                if (a->host == h->id && a->vm == vm && (a->phase == AP_LEFT || a->session != h->session)) {
+                    h->excused = true; /* somebody else's leftover is at work: only a watchdog could help */
+                    return;
                 }
             }
             fail("S2: %s is still %s on %s, %llu ms after its last word of an open term", sim.vm[vm].name,

@@ -366,7 +366,7 @@ void drive_liveness(void)
             h->quorum_wrong_until = 0;
             at(sim.now, ITEM_QUORUM, h->id, 0, 0);
         }
-        if (h->spared) { /* somebody goes and looks */
+        if (h->belied) { /* somebody goes and looks */
             host_crash(h);
         }
         host_build(h, FEATURE_LEVEL);

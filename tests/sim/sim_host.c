@@ -406,7 +406,7 @@ void host_crash(struct host *h)
     }
     sim.stats.crashes++;
     trace("%s: host dies", h->name);
-    h->on = h->paused = h->spared = h->observing = false;
+    h->on = h->paused = h->spared = h->belied = h->observing = false;
     h->observe_until = h->expected = 0;
     h->ring_torn = h->ring_torn || (chaos() && chance(200));
     h->n_deferred = 0;

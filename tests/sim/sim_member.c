@@ -338,6 +338,7 @@ static void begin_line(struct host *h)
         struct host *s = &sim.hosts[i];
 
         s->old_line = s->gone;
+        s->begins_anew = false;
         if (s->gone || s->sh == NULL) {
             continue;
         }
@@ -364,10 +365,19 @@ void member_elected(struct host *h, uint64_t term)
     sim.top_term = term > sim.top_term ? term : sim.top_term;
 }
 
-/* Its journal is not that of the majority any more. */
+/* Its journal is not that of the majority any more; its state is, until it has another one. */
 void member_begins_anew(struct host *h)
 {
-    h->old_line = false;
+    h->begins_anew = true;
+}
+
+bool member_joined_anew(struct host *h)
+{
+    if (!h->begins_anew || h->sh->rebuild) {
+        return false;
+    }
+    h->old_line = h->begins_anew = false;
+    return true;
 }
 
 /*

@@ -304,7 +304,7 @@ void world_lied(struct host *t)
 {
     sim.stats.fences_lied++; /* or an operator */
     trace("%s: it is said to be off, and runs", t->name);
-    t->spared = true;
+    t->belied = true;
     for (int vm = 0; vm < sim.vms; vm++) {
         sim.vm[vm].lied = sim.vm[vm].lied || (sim.vm[vm].claims & NODE_BIT(t->id + 1)) != 0;
     }
@@ -320,6 +320,7 @@ static void fence_off(struct agent *a)
         return;
     }
     if (t->on && a->fault == AF_LIE && chaos()) {
+        t->spared = true; /* its status says so, too */
         world_lied(t);
         return;
     }
