@@ -92,6 +92,15 @@ static bool holds_vms(const struct shell *sh)
     return false;
 }
 
+/* N2: nothing of ours runs here, and the cluster still counts on this node. */
+static bool may_say_so(const struct shell *sh)
+{
+    const struct node *self = shell_self(sh);
+
+    return self != NULL && (self->state == NODE_ONLINE || self->state == NODE_JOINING) &&
+           !MUTANT(leave_unsaid) && (!holds_vms(sh) || MUTANT(clean_leave_with_vms));
+}
+
 /* An orderly end (N2): what was begun is finished, "empty, leaving" is said where it is true. */
 static void leave_consider(struct shell *sh)
 {
@@ -107,9 +116,12 @@ static void leave_consider(struct shell *sh)
         if (((sh->runs != NULL || sh->queue != NULL) && !MUTANT(leave_at_once)) || !shell_current(sh)) {
             return;
         }
-        if (!sh->left_proposed && shell_self(sh) != NULL && !MUTANT(leave_unsaid) &&
-            (!holds_vms(sh) || MUTANT(clean_leave_with_vms))) {
+        if (may_say_so(sh)) {
+            if (sh->now < sh->left_ms) {
+                return;
+            }
             sh->left_proposed = true;
+            sh->left_ms = sh->now + LEFT_AGAIN_MS; /* it is rejected while a job for this node is in flight */
             event_init(&e, EV_NODE_LEFT);
             e.node = sh->cfg.self;
             propose(sh, &e, 0);
@@ -181,7 +193,7 @@ uint64_t shell_next_ms(const struct shell *sh)
     next = least(next, members_next_ms(sh));
     next = least(next, sh->trim_ms);
     if (sh->leaving && !sh->may_exit) {
-        next = least(next, sh->leave_ms);
+        next = least(next, sh->left_ms > sh->now ? least(sh->left_ms, sh->leave_ms) : sh->leave_ms);
     }
     return sh->todos > 0 ? sh->now : next;
 }

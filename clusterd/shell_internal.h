@@ -32,9 +32,10 @@ enum shell_message_type {
 #define COMMAND_MS        10000 /* a command that was not committed by then is answered: timed out */
 #define OUTGOING_MAX      1024  /* messages that wait for flow control */
 #define OUTGOING_RETRY_MS 5
-#define PROGRESS_MS       500              /* between two broadcasts of one operation's progress */
-#define PROGRESS_MAX      64               /* operations whose progress is remembered */
-#define INVENTORY_TOUCHES 32               /* more: the whole inventory says nothing certain */
+#define PROGRESS_MS       500 /* between two broadcasts of one operation's progress */
+#define PROGRESS_MAX      64  /* operations whose progress is remembered */
+#define INVENTORY_TOUCHES 32  /* more: the whole inventory says nothing certain */
+#define LEFT_AGAIN_MS     200
 #define LEAVE_MS          10000            /* an orderly end takes no longer */
 #define TRIM_MS           (10 * 60 * 1000) /* history */
 
@@ -220,7 +221,7 @@ struct shell {
     struct hash members_told;     /* of the list that the port was told last */
 
     bool leaving, may_exit, left_proposed;
-    uint64_t leave_ms, trim_ms;
+    uint64_t leave_ms, left_ms, trim_ms; /* left_ms: "leaving" is not said again before */
 };
 
 /* shell.c */

@@ -302,22 +302,21 @@ static void start_job(struct shell *sh, const struct job *job)
     }
 }
 
-/* N1: this node was lost before it began the fence, so it never does; whoever waits for its end is told. */
-static void refuse_job(struct shell *sh, const struct job *job)
+/* It is never begun; whoever waits for its end is told. */
+static void refuse_job(struct shell *sh, const struct job *job, const char *why)
 {
     struct run *r = run_new(sh, RUN_JOB);
 
     if (r != NULL) {
         r->job = *job;
-        finish(sh, r, CODE_NOT_STARTED, OBS_UNKNOWN, "the node was lost before it began");
+        finish(sh, r, CODE_NOT_STARTED, OBS_UNKNOWN, why);
     }
 }
 
 void jobs_start(struct shell *sh)
 {
     if ((!shell_current(sh) && !MUTANT(begin_behind)) ||
-        (shell_self(sh) == NULL && !MUTANT(effects_replayed)) ||
-        (sh->leaving && !MUTANT(begin_while_leaving)) || quorum_ending(sh) ||
+        (shell_self(sh) == NULL && !MUTANT(effects_replayed)) || quorum_ending(sh) ||
         (sh->digest.disputed && !MUTANT(begin_in_a_dispute))) {
         return;
     }
@@ -328,10 +327,13 @@ void jobs_start(struct shell *sh)
             (j->session != sh->cfg.session && !MUTANT(effects_replayed))) {
             continue;
         }
-        if (j->orphan) {
-            refuse_job(sh, j);
-        } else {
+        if (j->orphan) { /* N1: no fence for a loss that was before this one */
+            refuse_job(sh, j, "the node was lost before it began");
+        } else if (!sh->leaving || MUTANT(begin_while_leaving)) {
             start_job(sh, j);
+        } else if (!of_vm(
+                       j->kind)) { /* N2: what is in flight here would keep it from being "empty, leaving" */
+            refuse_job(sh, j, "its clusterd is being stopped");
         }
     }
     sh->job_mark = sh->applied > sh->job_mark ? sh->applied : sh->job_mark;

@@ -259,6 +259,8 @@ void check_cut(uint64_t index, const struct state *newest)
         const struct vm *vm = state_vm(newest, w->name);
 
         w->claims = vm != NULL ? vm_claim_set(vm) : 0;
+        w->known = vm != NULL;
+        w->saved = vm != NULL && !vm->saved.consumed ? vm->saved.tag : 0;
         for (int k = 0; k < sim.n; k++) { /* its inventory will tell of it */
             w->stray |= w->q[k] != Q_NONE ? NODE_BIT(k + 1) & ~w->claims : 0;
         }

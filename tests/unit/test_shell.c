@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "core/state_edit.h"
 #include "tests/unit/shell_kit.h"
 
 #define UUID    "00000000-0000-4000-8000-000000000001"
@@ -308,6 +309,29 @@ static void leaving_says_so_only_when_nothing_runs_here(void **state)
     kit_pass(&k, 500);
     assert_true(shell_may_exit(k.sh));
     assert_int_equal(state_node(shell_state(k.sh), 1)->state, NODE_ONLINE);
+    kit_close(&k);
+}
+
+/* N2: while a job for it is in flight the cluster does not believe it, and the host would be fenced. */
+static void leaving_is_said_until_it_is_heard(void **state)
+{
+    struct job *j;
+    struct kit k;
+
+    (void)state;
+    kit_open(&k);
+    j = state_add_job(k.sh->st, 9999, JOB_VOLUME_START);
+    assert_non_null(j);
+    j->node = 1;
+    j->session = 1; /* another daemon's: it is not begun here */
+    shell_leave(k.sh);
+    kit_pass(&k, 500);
+    assert_false(shell_may_exit(k.sh));
+    assert_int_equal(state_node(shell_state(k.sh), 1)->state, NODE_ONLINE);
+    state_remove_job(k.sh->st, state_job(k.sh->st, 9999));
+    kit_pass(&k, 500);
+    assert_true(shell_may_exit(k.sh));
+    assert_int_equal(state_node(shell_state(k.sh), 1)->state, NODE_OFFLINE);
     kit_close(&k);
 }
 
@@ -634,6 +658,7 @@ int main(void)
         cmocka_unit_test(without_quorum_its_vms_end_in_time),
         cmocka_unit_test(without_a_journal_its_vms_end_as_well),
         cmocka_unit_test(leaving_says_so_only_when_nothing_runs_here),
+        cmocka_unit_test(leaving_is_said_until_it_is_heard),
         cmocka_unit_test(a_failed_fsync_sets_the_store_aside),
         cmocka_unit_test(a_snapshot_stored_by_a_failed_write_is_taken),
         cmocka_unit_test(the_level_rises_with_the_builds),
