@@ -332,9 +332,12 @@ static int force_now(struct shell *sh, const struct journal_status *s, node_set 
     rc = b.failed ? RC_NO_MEMORY : journal_feed(sh, &ev, NULL);
     buf_fini(&b);
     if (rc != 0) {
-        return err_set(err, rc,
-                       rc == RC_BUSY ? "a survivor has not said yet what it has: try again"
-                                     : "the votes that are here cannot be forced to a quorum");
+        return err_set(
+            err, rc,
+            rc == RC_BUSY
+                ? "a survivor has not said yet what it has: try again"
+                : "the votes that are here cannot be forced to a quorum, or a node that is here has a "
+                  "newer journal: run it there");
     }
     sh->expect_ms = sh->now; /* corosync need not be given time to say that it is not quorate */
     shell_log(sh, LOG_L_WARNING, "alarm: the quorum is forced by %s", by);

@@ -134,6 +134,27 @@ static bool is_given(const struct journal_event *event, uint32_t node)
     return false;
 }
 
+/* "The best log among those present", whatever this node's set says of them: a node that was removed, or
+ * whose place was given to a newer journal, may not know yet, and would force a past that the others have
+ * left behind. */
+static int check_present(const struct journal *j)
+{
+    for (size_t i = 0; i < j->n_view; i++) {
+        const struct jpeer *p = journal_peer_find(j, j->view[i]);
+
+        if (j->view[i] == j->config.node) {
+            continue;
+        }
+        if (!jelect_heard(j, p)) {
+            return RC_BUSY;
+        }
+        if (!p->empty && p->willing && jelect_compare(j, p) > 0 && !MUTANT(force_with_a_worse_log)) {
+            return RC_REFUSED;
+        }
+    }
+    return RC_OK;
+}
+
 /* The survivors are here, and none of them has a better log; those given up are not. */
 static int check_members(const struct journal *j, const struct journal_event *event,
                          struct journal_members *next)
@@ -185,6 +206,7 @@ int jforce_begin(struct journal *j, const struct journal_event *event)
         return RC_REFUSED;
     }
     rc = check_members(j, event, &next);
+    rc = rc == RC_OK ? check_present(j) : rc;
     if (rc != RC_OK) {
         return rc;
     }

@@ -874,12 +874,18 @@ static void disaster(void)
     push((struct item){.at = sim.now + 500 + draw(3000), .type = ITEM_OPERATOR});
 }
 
-/* The operator's word: who is gone is given up. */
+/* The operator's word: who is gone is given up. He looks first whether all others are there: by its own log n
+ * may not know of one that would be the better choice. */
 static void force(struct node *n)
 {
     uint32_t given[NODES_MAX];
     struct journal_event ev = {.type = JOURNAL_EV_FORCE};
 
+    for (unsigned i = 0; i < sim.n; i++) {
+        if (!sim.nodes[i].gone && &sim.nodes[i] != n && !journal_in_view(n->j, i + 1)) {
+            return;
+        }
+    }
     for (unsigned i = 0; i < sim.n; i++) {
         if (sim.nodes[i].gone && jvoters_find(journal_members(n->j), i + 1) != NULL) {
             given[ev.force.n++] = i + 1;

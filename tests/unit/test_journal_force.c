@@ -109,6 +109,28 @@ static void a16_one_without_a_vote_begins_anew(void **unused)
     kit_end(&k);
 }
 
+/* Node 4 is no member by the log of node 1: it may be the other way round, by an entry that is not here. */
+static void a16_whoever_is_here_is_asked_what_it_has(void **unused)
+{
+    static const uint32_t given[] = {2, 3};
+    struct kit k;
+    struct jmsg m;
+
+    (void)unused;
+    kit_begin(&k, 1, 3);
+    kit_view(&k, true, 2, 1U, 4U);
+    assert_int_equal(force(&k, 2, given), RC_BUSY);
+    m = kit_from(&k, 4, JMSG_HELLO, 0, 3);
+    m.hello.last_term = 3;
+    m.hello.last_index = 9;
+    kit_hear(&k, &m);
+    assert_int_equal(force(&k, 2, given), RC_REFUSED);
+    m.hello.flags = HELLO_SEARCHING; /* nor has it a vote by its own */
+    kit_hear(&k, &m);
+    assert_int_equal(force(&k, 2, given), RC_OK);
+    kit_end(&k);
+}
+
 /* Two of five: the other survivor must agree, those given up cannot. */
 static void a16_the_survivors_elect(void **unused)
 {
@@ -357,6 +379,7 @@ int main(void)
         cmocka_unit_test(a16_the_last_one_goes_on),
         cmocka_unit_test(a16_is_refused_where_it_is_not_the_way_out),
         cmocka_unit_test(a16_one_without_a_vote_begins_anew),
+        cmocka_unit_test(a16_whoever_is_here_is_asked_what_it_has),
         cmocka_unit_test(a16_the_survivors_elect),
         cmocka_unit_test(a16_nothing_is_committed_before_the_set_and_its_reason),
         cmocka_unit_test(a16_without_their_votes_nothing_has_changed),
