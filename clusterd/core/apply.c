@@ -1,4 +1,5 @@
 #include "core/apply.h"
+#include "common/mutant.h"
 #include "core/transition.h"
 
 #include <stdarg.h>
@@ -88,6 +89,13 @@ static int apply_level(struct apply *a)
     if (a->e->num <= a->s->level || a->e->num > FEATURE_LEVEL) {
         return reject(a, RC_REFUSED, "the feature level is %u, and this clusterd knows %u", a->s->level,
                       FEATURE_LEVEL);
+    }
+    for (uint32_t id = 1; id <= NODES_MAX && !MUTANT(level_of_the_newest); id++) {
+        const struct node *n = state_node(a->s, id);
+
+        if (n != NULL && n->feature_level < a->e->num) { /* it went back since this was decided */
+            return reject(a, RC_REFUSED, "node '%s' knows feature level %u (A13)", n->name, n->feature_level);
+        }
     }
     state_encode(a->s, &b);
     as_written = b.failed ? NULL : state_decode(b.data, b.len, NULL);
