@@ -543,11 +543,17 @@ static void a_new_level_begins_alike_everywhere(void **unused)
     event_init(&e, EV_LEVEL);
     e.num = 2;
     core_apply(s, &e, s->term, 1000, &out);
-    assert_int_equal(out.rc, 0);
+    assert_int_equal(out.rc, RC_REFUSED); /* a node knows less */
     core_apply(given, &e, s->term, 1000, &out);
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        s->node[id].feature_level = given->node[id].feature_level = 2;
+    }
+    core_apply(s, &e, s->term, 1001, &out);
+    assert_int_equal(out.rc, 0);
+    core_apply(given, &e, s->term, 1001, &out);
     assert_int_equal(s->level, 2);
     assert_true(hash_eq(state_digest(s), state_digest(given)));
-    core_apply(s, &e, s->term, 1001, &out);
+    core_apply(s, &e, s->term, 1002, &out);
     assert_int_equal(out.rc, RC_REFUSED);
     state_free(given);
     state_free(s);
