@@ -93,6 +93,12 @@ static int check_empty(struct apply *a, const struct node *n)
         for (unsigned k = 0; k < vm->claims; k++) {
             from = from || vm->claim[k].from == n->id;
         }
+        if ((vm->unseen & NODE_BIT(n->id)) != 0 && !MUTANT(remove_with_claims)) {
+            (void)reject(a, RC_REFUSED, "C1: node '%s' has not said yet whether it runs VM '%s'", n->name,
+                         vm->name);
+            advise(a, "try again in a moment");
+            return RC_REFUSED;
+        }
         if ((vm_claim(vm, n->id) != NULL || from) && !MUTANT(remove_with_claims)) {
             (void)reject(a, RC_REFUSED, "C1: VM '%s' may run on node '%s'", vm->name, n->name);
             advise(a, "clusterctl node drain %s", n->name);

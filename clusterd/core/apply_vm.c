@@ -201,6 +201,16 @@ int cmd_vm_add(struct apply *a)
         advise(a, "remove the <uuid> element to get a new one");
         return RC_REFUSED;
     }
+    for (uint32_t id = 1; id <= NODES_MAX;
+         id++) { /* C1: it could not be asked any more whether it runs there */
+        const struct node *n = state_node(a->s, id);
+
+        if (n != NULL && n->state != NODE_OFFLINE && node_is_leaving(a->s, n)) {
+            (void)reject(a, RC_REFUSED, "node '%s' is being removed", n->name);
+            advise(a, "try again when that is done");
+            return RC_REFUSED;
+        }
+    }
     vm = calloc(1, sizeof *vm);
     if (vm == NULL) {
         return reject(a, RC_NO_MEMORY, "out of memory");
