@@ -70,9 +70,10 @@ static void port_log(void *ctx, enum log_level level, const char *text)
 /* -------------------------------------------------------------------------------------------------- daemon
  */
 
-void daemon_start(struct host *h)
+static struct shell_config configuration(const struct host *h)
 {
     struct shell_config c = {.self = (uint32_t)h->id + 1,
+                             .session = h->session,
                              .memory_mib = sim.host_memory_mib,
                              .cpus = 16,
                              .configureds = (unsigned)sim.n0,
@@ -82,6 +83,26 @@ void daemon_start(struct host *h)
                              .agent_lock_dir = "/l",
                              .snapshot_entries = sim.snapshot_entries,
                              .feature_level = h->level};
+
+    snprintf(c.name, sizeof c.name, "%s", h->name);
+    snprintf(c.cluster, sizeof c.cluster, "sim");
+    snprintf(c.boot, sizeof c.boot, "%s", h->boot);
+    for (int i = 0; i < sim.n0; i++) {
+        c.configured[i] = (uint32_t)i + 1;
+    }
+    if (h->spare) {
+        c.configured[c.configureds++] = c.self;
+    }
+    if (sim.grows) {
+        snprintf(c.address, sizeof c.address, "10.0.0.%d", h->id + 1);
+    }
+    return c;
+}
+
+/* False: there is none, but maybe later. */
+static bool shell_begin(struct host *h)
+{
+    struct shell_config c = configuration(h);
     struct ports p = {.msg = {h, port_send},
                       .store = disk_port(h),
                       .run = agent_port(h),
@@ -91,6 +112,19 @@ void daemon_start(struct host *h)
     struct journal_load load;
     struct err err = ERR_INIT;
 
+    disk_load(h, &load, &err);
+    h->sh = shell_new(&c, &p, &load, &err);
+    if (h->sh == NULL && err.rc == RC_REFUSED && h->level < FEATURE_LEVEL) {
+        sim.stats.outdated++; /* A13: what is stored needs a newer build; it waits for that */
+        at(sim.now + SECOND, ITEM_DAEMON, h->id, h->powers, 0);
+    } else if (h->sh == NULL) {
+        fail("%s: the daemon does not start: %s", h->name, err.msg);
+    }
+    return h->sh != NULL;
+}
+
+void daemon_start(struct host *h)
+{
     if (!h->on || h->sh != NULL || h->paused || h->broken || h->observing) {
         return;
     }
@@ -110,28 +144,8 @@ void daemon_start(struct host *h)
         h->store_torn = false;
         disk_tear(h);
     }
-    snprintf(c.name, sizeof c.name, "%s", h->name);
-    snprintf(c.cluster, sizeof c.cluster, "sim");
-    snprintf(c.boot, sizeof c.boot, "%s", h->boot);
-    for (int i = 0; i < sim.n0; i++) {
-        c.configured[i] = (uint32_t)i + 1;
-    }
-    if (h->spare) {
-        c.configured[c.configureds++] = c.self;
-    }
-    if (sim.grows) {
-        snprintf(c.address, sizeof c.address, "10.0.0.%d", h->id + 1);
-    }
-    h->session = c.session = draw(UINT64_MAX - 1) + 1;
-    disk_load(h, &load, &err);
-    h->sh = shell_new(&c, &p, &load, &err);
-    if (h->sh == NULL && err.rc == RC_REFUSED && h->level < FEATURE_LEVEL) {
-        sim.stats.outdated++; /* A13: what is stored needs a newer build; it waits for that */
-        at(sim.now + SECOND, ITEM_DAEMON, h->id, h->powers, 0);
-        return;
-    }
-    if (h->sh == NULL) {
-        fail("%s: the daemon does not start: %s", h->name, err.msg);
+    h->session = draw(UINT64_MAX - 1) + 1;
+    if (!shell_begin(h)) {
         return;
     }
     trace("%s: daemon starts", h->name);
