@@ -324,7 +324,7 @@ static void tidy(struct host *h)
         if (n == NULL) {
             continue;
         }
-        if (n->mode != MODE_ACTIVE && n->op == 0) {
+        if (n->mode != MODE_ACTIVE && !node_is_leaving(st, n)) {
             e.kind = EV_CMD_NODE_RESUME;
             e.node = n->id;
             event_put(&e, "failback", "no");
