@@ -320,7 +320,8 @@ static uint64_t common_history(const struct host *h)
             return i;
         }
     }
-    return h->sh->j->snapshot.index;
+    /* A lone survivor may have committed its forced term, and taken a snapshot of it, in this very call. */
+    return h->sh->j->snapshot.term < h->sh->j->promise.term ? h->sh->j->snapshot.index : h->checked;
 }
 
 /*
