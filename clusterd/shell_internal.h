@@ -218,7 +218,8 @@ struct shell {
     char waits[JOURNAL_TEXT_MAX]; /* … and was said so last */
     uint64_t members_ms;          /* no change is asked of the journal before */
     uint64_t removal_failed;      /* this operation's end was proposed in this term; 0: none */
-    struct hash members_told;     /* of the list that the port was told last */
+    struct hash members_told;     /* of the list that the port was told last, … */
+    uint64_t members_seen;        /* … which is as that entry left it; 0: look */
 
     bool leaving, may_exit, left_proposed;
     uint64_t leave_ms, left_ms, trim_ms; /* left_ms: "leaving" is not said again before */

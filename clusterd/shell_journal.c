@@ -177,6 +177,7 @@ static bool state_renew(struct shell *sh, struct state *fresh)
     digest_forget(sh);
     sh->rebuild = false;
     sh->dirty = true;
+    sh->members_seen = 0;
     return true;
 }
 

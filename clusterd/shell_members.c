@@ -127,9 +127,10 @@ static void members_tell(struct shell *sh)
     struct hash h = {0, 0};
     unsigned n = 0;
 
-    if (sh->p.member.ctx == NULL || !members_has(sh, sh->cfg.self)) {
+    if (sh->p.member.ctx == NULL || !members_has(sh, sh->cfg.self) || sh->applied == sh->members_seen) {
         return;
     }
+    sh->members_seen = sh->applied;
     for (size_t i = 0; i < m->n && n < NODES_MAX; i++) {
         const struct node *node = state_node(sh->st, m->v[i].node);
 

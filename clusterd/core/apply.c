@@ -81,6 +81,21 @@ static int apply_open(struct apply *a)
  * level adds begins at its defaults on every node alike: one that was given the state as a snapshot of the
  * old level has nothing else (S5).
  */
+/*
+ * C5, S6: which paused memory may be older than its disks was not written down below level 2. Whatever is not
+ * known to run, and was not restored from a saved state, may be such.
+ */
+static void level_halves(struct state *s)
+{
+    for (unsigned i = 0; i < s->vms; i++) {
+        struct vm *vm = s->vm[i];
+
+        for (unsigned k = 0; k < vm->claims && vm->saved.tag == 0; k++) {
+            vm->claim[k].half = vm->claim[k].obs != OBS_RUNNING;
+        }
+    }
+}
+
 static int apply_level(struct apply *a)
 {
     struct buf b = BUF_INIT;
@@ -107,6 +122,9 @@ static int apply_level(struct apply *a)
     *a->s = *as_written;
     *as_written = old;
     state_free(as_written);
+    if (a->s->level < 2 && !MUTANT(half_before_the_level)) {
+        level_halves(a->s);
+    }
     a->s->level = (unsigned)a->e->num;
     return 0;
 }

@@ -307,6 +307,7 @@ struct host {
     size_t n_deferred, cap_deferred;
 
     /* What the checks remember. */
+    uint64_t bound;   /* after which its VMs have ended (S2) */
     uint64_t open_at; /* the last time at which it was seen in an open term, or excused (S2) */
     bool excused; /* an agent was made to fail in a way that only a watchdog could mend: until its next open
                      term S2 is not asked of it */
@@ -328,7 +329,8 @@ struct vm_world {
     unsigned volume;
     enum q q[HOSTS_MAX];
     uint64_t life[HOSTS_MAX]; /* number of the QEMU process */
-    uint64_t came[HOSTS_MAX]; /* when it arrived from another host; 0: it was started here */
+    uint64_t came[HOSTS_MAX]; /* when another host, or an agent whose daemon had ended, brought it; 0: neither */
+    uint64_t resumed_by;      /* the job whose agent resumes it at this moment; 0: none */
     uint64_t restored[HOSTS_MAX],
         restored_gen[HOSTS_MAX];    /* paused with this saved state's memory; tag 0: not */
     uint64_t memory_gen[HOSTS_MAX]; /* paused: disk_gen when its memory last ran */
@@ -463,7 +465,7 @@ struct sim {
     bool mounts_differ;          /* a host may come back with local_locks */
     bool second_devices;         /* each node is reached by two fence devices */
     uint64_t host_memory_mib;    /* of each node; sometimes less than all VMs need */
-    uint64_t rules_since;        /* entries up to here may be of a level that knows no rules */
+    uint64_t older_until;        /* entries up to here are of level 1: no rules, no halves */
     uint32_t snapshot_entries;
 
     /* What was drawn and happened, in order: (stream, number); a run can be repeated without some of it. */

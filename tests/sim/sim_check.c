@@ -299,8 +299,9 @@ void check_memory(int vm, int host, bool was_paused)
 {
     const struct vm_world *w = &sim.vm[vm];
 
-    /* What marks such halves came with level 2. */
-    if (was_paused && !w->lied && !sim.mixed_builds && w->memory_gen[host] != w->disk_gen) {
+    /* What marks such halves came with level 2: of what was decided before, it says nothing. */
+    if (was_paused && !w->lied && (w->resumed_by == 0 || w->resumed_by > sim.older_until) &&
+        w->memory_gen[host] != w->disk_gen) {
         fail("S6: %s goes on at %s though its disks were written since it was paused", w->name,
              sim.hosts[host].name);
     }
@@ -424,11 +425,15 @@ static void check_ended(struct host *h)
         return;
     }
     bound = quorum_state(h->sh)->opt.no_quorum_timeout_ms * MS;
+    if (bound < h->bound) { /* its journal had begun anew, and has only now been told how long it may wait */
+        check_excuse(h);
+    }
+    h->bound = bound;
     if (h->excused || sim.now <= h->open_at + bound) {
         return;
     }
     for (int vm = 0; vm < sim.vms; vm++) {
-        /* What another node's migration brings here meanwhile has its own time. */
+        /* What another node's migration or an earlier daemon's agent brings meanwhile has its own time. */
         if (sim.vm[vm].q[h->id] != Q_NONE && (sim.vm[vm].by_hand & NODE_BIT(h->id + 1)) == 0 &&
             sim.now - sim.vm[vm].came[h->id] > bound) {
             for (const struct agent *a = sim.agents; a != NULL; a = a->next) {

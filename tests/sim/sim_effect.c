@@ -398,14 +398,22 @@ static bool is_known(const struct state *st, int host)
 /* C5: what is proven of the locks between two nodes is true, for as long as neither has booted anew. */
 static void check_proofs(const struct state *st)
 {
+    node_set known = 0;
+
+    for (int i = 0; i < sim.n; i++) {
+        known |= is_known(st, i) ? NODE_BIT(i + 1) : 0;
+    }
     for (unsigned v = 0; v < st->volumes; v++) {
         const struct volume *volume = st->volume[v];
         unsigned number = (unsigned)strtoul(volume->name + strlen("vol"), NULL, 10);
 
-        for (int a = 0; a < sim.n; a++) {
-            for (int b = 0; b < sim.n && is_known(st, a); b++) {
-                if ((volume->proven[a + 1] & NODE_BIT(b + 1)) != 0 && is_known(st, b) &&
-                    !world_locks_hold(number, a, b)) {
+        for (node_set as = known; as != 0; as &= as - 1) {
+            int a = __builtin_ctzll(as);
+
+            for (node_set bs = volume->proven[a + 1] & known; bs != 0; bs &= bs - 1) {
+                int b = __builtin_ctzll(bs);
+
+                if (!world_locks_hold(number, a, b)) {
                     fail("C5: image locks of %s count as proven between %s and %s, and do not hold",
                          volume->name, sim.hosts[a].name, sim.hosts[b].name);
                 }

@@ -106,10 +106,10 @@ void place_check(struct host *h, uint64_t before)
     const struct state *st = h->sh->st;
 
     if (st->level < 2) {
-        sim.rules_since = st->index;
+        sim.older_until = st->index;
         return;
     }
-    before = before > sim.rules_since ? before : sim.rules_since;
+    before = before > sim.older_until ? before : sim.older_until;
     for (unsigned i = 0; i < st->vms; i++) {
         const struct vm *vm = st->vm[i];
 

@@ -1,8 +1,10 @@
 /* The simulator's command line; many seeds, and what they covered. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -80,12 +82,13 @@ static void take(struct record *r, uint64_t seed)
     r->cover = sim.cover;
 }
 
-/* Says each seed before it begins, so that one that kills the worker is known. */
-static void worker(int fd, uint64_t first, uint64_t last, unsigned step)
+/* Says each seed before it begins, so that one that kills the worker is known. [next] is shared by all. */
+static void worker(int fd, uint64_t *next, uint64_t last)
 {
     static struct record r;
+    uint64_t seed;
 
-    for (uint64_t seed = first; seed <= last; seed += step) {
+    while ((seed = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED)) <= last) {
         if (!write_all(fd, &seed, sizeof seed)) {
             _exit(1);
         }
@@ -95,7 +98,7 @@ static void worker(int fd, uint64_t first, uint64_t last, unsigned step)
             _exit(1);
         }
         if (sim.failed && options.first_only) {
-            break;
+            __atomic_store_n(next, last + 1, __ATOMIC_RELAXED);
         }
     }
     _exit(0);
@@ -185,39 +188,61 @@ static unsigned print_missing(const struct record *r)
     return missing;
 }
 
-/* Reads what a worker says; a worker that dies in the middle of a seed has failed it. */
-static void collect(struct range *g, const int *fds)
+/* Takes what a worker says: its next seed, or how that went; false at its end. One that dies in a seed has
+ * failed it. */
+static bool collect_one(struct range *g, int fd, bool *busy, uint64_t *seed)
 {
     static struct record r;
-    bool done[JOBS_MAX] = {false};
+
+    *busy = !*busy;
+    if (*busy) {
+        return read_all(fd, seed, sizeof *seed);
+    }
+    if (!read_all(fd, &r, sizeof r)) {
+        failed_seed(g, *seed, "the simulator crashed");
+        return false;
+    }
+    add(&g->sum, &r);
+    if (r.failed) {
+        failed_seed(g, *seed, r.failure);
+    }
+    return true;
+}
+
+/* From whoever has something to say: none waits for another's seed. */
+static bool collect(struct range *g, struct pollfd *workers)
+{
+    uint64_t seed[JOBS_MAX];
+    bool busy[JOBS_MAX] = {false};
 
     for (unsigned open = g->jobs; open > 0;) {
+        if (poll(workers, g->jobs, -1) < 0 && errno != EINTR) {
+            perror("sim");
+            return false;
+        }
         for (unsigned i = 0; i < g->jobs; i++) {
-            uint64_t seed;
-
-            if (done[i]) {
-                continue;
-            }
-            if (!read_all(fds[i], &seed, sizeof seed)) {
-                done[i] = true;
+            if (workers[i].fd >= 0 && workers[i].revents != 0 &&
+                !collect_one(g, workers[i].fd, &busy[i], &seed[i])) {
+                workers[i].fd = -1; /* poll passes it over */
                 open--;
-            } else if (!read_all(fds[i], &r, sizeof r)) {
-                failed_seed(g, seed, "the simulator crashed");
-            } else {
-                add(&g->sum, &r);
-                if (r.failed) {
-                    failed_seed(g, seed, r.failure);
-                }
             }
         }
     }
+    return true;
 }
 
 static bool run_workers(struct range *g)
 {
-    int fds[JOBS_MAX];
+    struct pollfd workers[JOBS_MAX];
     struct timespec begin, end;
+    uint64_t *next = mmap(NULL, sizeof *next, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    bool all;
 
+    if (next == MAP_FAILED) {
+        perror("sim");
+        return false;
+    }
+    *next = g->first;
     (void)clock_gettime(CLOCK_MONOTONIC, &begin);
     for (unsigned i = 0; i < g->jobs; i++) {
         int p[2];
@@ -229,17 +254,18 @@ static bool run_workers(struct range *g)
         }
         if (pid == 0) {
             close(p[0]);
-            worker(p[1], g->first + i, g->last, g->jobs);
+            worker(p[1], next, g->last);
         }
         close(p[1]);
-        fds[i] = p[0];
+        workers[i] = (struct pollfd){.fd = p[0], .events = POLLIN};
     }
-    collect(g, fds);
+    all = collect(g, workers);
     while (wait(NULL) > 0 || errno == EINTR) {
     }
+    (void)munmap(next, sizeof *next);
     (void)clock_gettime(CLOCK_MONOTONIC, &end);
     g->seconds = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
-    return true;
+    return all;
 }
 
 /* A row of tests/sim/RECORD. */

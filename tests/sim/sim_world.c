@@ -252,7 +252,9 @@ static void vm_resume(struct agent *a)
 
     if (w->q[a->host] == Q_PAUSED) {
         sim.stats.resumes++;
+        w->resumed_by = a->job;
         world_set(a->vm, a->host, Q_RUNNING);
+        w->resumed_by = 0;
     } else if (w->q[a->host] != Q_RUNNING) {
         agent_failed(a, "it is not there");
     }
@@ -435,12 +437,17 @@ void world_start_by_hand(int vm, int host)
 
 void world_act(struct agent *a)
 {
+    uint64_t life = a->vm >= 0 ? sim.vm[a->vm].life[a->host] : 0;
+
     a->acted = true;
     if (acts[a->act].changes && !sim.hosts[a->host].libvirt && a->act != ACT_STOP) {
         agent_failed(a, "libvirtd does not answer");
         return;
     }
     acts[a->act].effect(a);
+    if (a->vm >= 0 && sim.vm[a->vm].life[a->host] != life && a->session != sim.hosts[a->host].session) {
+        sim.vm[a->vm].came[a->host] = sim.now;
+    }
     if (acts[a->act].changes && a->code == 0) {
         agent_say(a, "state: %s\n", q_name(sim.vm[a->vm].q[a->host]));
     }
