@@ -620,19 +620,23 @@ static void check_quiet(void)
  * decided until an operator has looked. That is where such a run ends. */
 static bool no_majority(void)
 {
+    struct hash digest[HOSTS_MAX];
     char why[512];
-    int most = 0;
+    int hosts = 0, most = 0;
 
     if (!sim.flipped || sim.n0 < 3 || agreed(why, sizeof why) == NULL) { /* two: the operator looks */
         return false;
     }
     for (int i = 0; i < sim.n; i++) {
-        const struct host *h = &sim.hosts[i];
+        if (member_expected(&sim.hosts[i])) {
+            digest[hosts++] = state_digest(sim.hosts[i].sh->st);
+        }
+    }
+    for (int i = 0; i < hosts; i++) {
         int same = 0;
 
-        for (int k = 0; k < sim.n && member_expected(h); k++) {
-            same += member_expected(&sim.hosts[k]) &&
-                    hash_eq(state_digest(h->sh->st), state_digest(sim.hosts[k].sh->st));
+        for (int k = 0; k < hosts; k++) {
+            same += hash_eq(digest[i], digest[k]);
         }
         most = same > most ? same : most;
     }
