@@ -304,12 +304,24 @@ static void on_error(void *ctx, xmlErrorPtr e)
     first_error(ctx, e);
 }
 
+/* The schema, compiled at its first use and kept; NULL: it cannot be. */
+static xmlRelaxNG *schema(void)
+{
+    static xmlRelaxNG *compiled;
+    xmlRelaxNGParserCtxt *parser;
+
+    if (compiled == NULL) {
+        parser = xmlRelaxNGNewMemParserCtxt((const char *)configuration_rng, sizeof configuration_rng);
+        compiled = parser ? xmlRelaxNGParse(parser) : NULL;
+        xmlRelaxNGFreeParserCtxt(parser);
+    }
+    return compiled;
+}
+
 static void check_schema(xmlDoc *doc, struct err *err)
 {
-    xmlRelaxNGParserCtxt *parser =
-        xmlRelaxNGNewMemParserCtxt((const char *)configuration_rng, sizeof configuration_rng);
-    xmlRelaxNG *schema = parser ? xmlRelaxNGParse(parser) : NULL;
-    xmlRelaxNGValidCtxt *valid = schema ? xmlRelaxNGNewValidCtxt(schema) : NULL;
+    xmlRelaxNG *rules = schema();
+    xmlRelaxNGValidCtxt *valid = rules ? xmlRelaxNGNewValidCtxt(rules) : NULL;
     int rc;
 
     if (valid == NULL) {
@@ -322,8 +334,6 @@ static void check_schema(xmlDoc *doc, struct err *err)
         }
     }
     xmlRelaxNGFreeValidCtxt(valid);
-    xmlRelaxNGFree(schema);
-    xmlRelaxNGFreeParserCtxt(parser);
 }
 
 struct json_object *config_from_file(struct cli *c, const char *path)

@@ -7,32 +7,45 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define FIRST_BYTES 65536
+
 static int too_big(struct cli *c, const char *path, size_t max, const char *what, long long size)
 {
     return cli_refuse(c, RC_BAD_INPUT, NULL, "'%s' has %s%lld bytes: %s has at most %zu", path,
                       size < 0 ? "over " : "", size < 0 ? (long long)max : size, what, max);
 }
 
-/* Up to max + 1 bytes, so that one too many shows. */
-static ssize_t read_all(int fd, char *data, size_t max)
+/* Up to max + 1 bytes, so that one too many shows, and a zero behind them; owned by the caller. NULL: errno.
+ */
+static char *read_all(int fd, size_t max, size_t *len)
 {
-    size_t len = 0;
+    char *data = NULL, *more;
+    size_t size = 0;
+    ssize_t n = 1;
 
-    while (len < max) {
-        ssize_t n = read(fd, data + len, max - len);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
+    *len = 0;
+    while (n != 0) {
+        if (*len == size && size <= max) {
+            size = size == 0 ? FIRST_BYTES : 2 * size;
+            size = size < max + 1 ? size : max + 1;
+            more = realloc(data, size + 1);
+            if (more == NULL) {
+                break;
+            }
+            data = more;
         }
-        if (n < 0) {
-            return -1;
-        }
-        if (n == 0) {
+        n = read(fd, data + *len, size - *len);
+        if (n < 0 && errno != EINTR) {
             break;
         }
-        len += (size_t)n;
+        *len += n > 0 ? (size_t)n : 0;
     }
-    return (ssize_t)len;
+    if (n != 0) {
+        free(data);
+        return NULL;
+    }
+    data[*len] = '\0';
+    return data;
 }
 
 char *read_file(struct cli *c, const char *path, size_t max, const char *what, size_t *len)
@@ -40,7 +53,6 @@ char *read_file(struct cli *c, const char *path, size_t max, const char *what, s
     int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     char *data = NULL;
     struct stat st;
-    ssize_t n;
 
     if (fd < 0 || fstat(fd, &st) != 0) {
         (void)cli_refuse(c, RC_BAD_INPUT, NULL, "cannot read '%s': %s", path, strerror(errno));
@@ -50,20 +62,14 @@ char *read_file(struct cli *c, const char *path, size_t max, const char *what, s
         (void)too_big(c, path, max, what, (long long)st.st_size);
         goto out;
     }
-    data = malloc(max + 2);
-    n = data ? read_all(fd, data, max + 1) : -1;
-    if (n < 0 || (size_t)n > max) {
-        if (n < 0) {
-            (void)cli_refuse(c, RC_BAD_INPUT, NULL, "cannot read '%s': %s", path, strerror(errno));
-        } else {
-            (void)too_big(c, path, max, what, -1);
-        }
+    data = read_all(fd, max, len);
+    if (data == NULL) {
+        (void)cli_refuse(c, RC_BAD_INPUT, NULL, "cannot read '%s': %s", path, strerror(errno));
+    } else if (*len > max) {
+        (void)too_big(c, path, max, what, -1);
         free(data);
         data = NULL;
-        goto out;
     }
-    data[n] = '\0';
-    *len = (size_t)n;
 out:
     if (fd > STDIN_FILENO) {
         (void)close(fd);
