@@ -30,6 +30,8 @@ int apply_inventory(struct apply *a);
 void node_down(struct apply *a, struct node *n, bool fenced);
 /* The node is lost from now on, which is a loss of its own: its jobs end, what it runs is not known. */
 void node_lose(struct apply *a, struct node *n, enum node_state st);
+/* Another node is there, or comes. */
+bool node_has_others(const struct state *s, uint32_t node);
 /* joining -> online once its inventory of this term is there and no fence agent acts against it (N1). */
 void node_try_online(struct apply *a, struct node *n);
 
@@ -50,6 +52,8 @@ int apply_assign(struct apply *a);
 int apply_node_drained(struct apply *a);
 int apply_node_confirmed(struct apply *a);
 void op_finish(struct apply *a, struct op *o, enum op_state st, const char *error);
+/* The operation of that kind on the node, if one has not ended yet, ends like this. */
+void op_end_of_node(struct apply *a, uint32_t node, enum op_kind kind, enum op_state st, const char *error);
 struct op *op_new(struct apply *a, enum op_kind kind, const char *subject);
 
 /* apply_command.c */

@@ -121,18 +121,6 @@ static bool has_fence_device(const struct state *s, uint32_t node)
     return false;
 }
 
-static bool others_are_there(const struct state *s, uint32_t node)
-{
-    for (uint32_t id = 1; id <= NODES_MAX; id++) {
-        const struct node *n = state_node(s, id);
-
-        if (n != NULL && id != node && (n->state == NODE_ONLINE || n->state == NODE_JOINING)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int cmd_node_fence(struct apply *a)
 {
     struct node *n = the_node(a, a->e->node);
@@ -149,7 +137,7 @@ static int cmd_node_fence(struct apply *a)
     if (n->state == NODE_OFFLINE) {
         return reject(a, RC_REFUSED, "node '%s' is offline already", n->name);
     }
-    if (!others_are_there(a->s, n->id)) { /* L2: it would be lost, with its VMs, and nobody could end that */
+    if (!node_has_others(a->s, n->id)) { /* L2: it would be lost, with its VMs, and nobody could end that */
         (void)reject(a, RC_REFUSED, "no other node is there that could fence node '%s'", n->name);
         advise(a, "stop its VMs, then switch it off by hand");
         return RC_REFUSED;

@@ -451,18 +451,6 @@ static void result_vm(struct apply *a, struct vm *vm, const struct job *j)
     }
 }
 
-static void op_of_node_end(struct apply *a, uint32_t node, enum op_kind kind, enum op_state st,
-                           const char *error)
-{
-    for (unsigned i = 0; i < a->s->ops; i++) {
-        struct op *o = &a->s->op[i];
-
-        if (o->kind == kind && o->node == node && o->state < OPS_DONE) {
-            op_finish(a, o, st, error);
-        }
-    }
-}
-
 static void result_fence(struct apply *a, const struct job *j)
 {
     struct node *n = state_node(a->s, j->to);
@@ -476,7 +464,7 @@ static void result_fence(struct apply *a, const struct job *j)
     }
     if (a->e->num == 0) {
         node_down(a, n, true); /* S3, C1: the confirmed fence of that very loss */
-        op_of_node_end(a, n->id, OP_FENCE, OPS_DONE, NULL);
+        op_end_of_node(a, n->id, OP_FENCE, OPS_DONE, NULL);
         return;
     }
     n->fence_tries++;

@@ -263,6 +263,18 @@ void node_try_online(struct apply *a, struct node *n)
     startup_ends(a->s);
 }
 
+bool node_has_others(const struct state *s, uint32_t node)
+{
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
+        const struct node *n = state_node(s, id);
+
+        if (n != NULL && id != node && (n->state == NODE_ONLINE || n->state == NODE_JOINING)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A16: its old boot lives, whatever was said of it: it is fenced before it takes part again. */
 static void outcast_is_back(struct apply *a, struct node *n)
 {
@@ -304,7 +316,12 @@ int apply_node_up(struct apply *a)
         return RC_REFUSED;
     }
     if (n->id != 0 && n->fence_wanted && !new_boot) {
-        return reject(a, RC_REFUSED, "node '%s' is to be fenced by an operator's order", n->name);
+        if (node_has_others(a->s, n->id)) {
+            return reject(a, RC_REFUSED, "node '%s' is to be fenced by an operator's order", n->name);
+        }
+        op_end_of_node(
+            a, n->id, OP_FENCE, OPS_FAILED,
+            "no other node is there that could carry it out"); /* L2: else it would wait for ever */
     }
     if (n->id != 0 && n->fenced && !new_boot) {
         alarm_raise(a,

@@ -78,6 +78,17 @@ void op_finish(struct apply *a, struct op *o, enum op_state st, const char *erro
     }
 }
 
+void op_end_of_node(struct apply *a, uint32_t node, enum op_kind kind, enum op_state st, const char *error)
+{
+    for (unsigned i = 0; i < a->s->ops; i++) {
+        struct op *o = &a->s->op[i];
+
+        if (o->kind == kind && o->node == node && o->state < OPS_DONE) {
+            op_finish(a, o, st, error);
+        }
+    }
+}
+
 int apply_op_begin(struct apply *a)
 {
     const struct event *e = a->e;

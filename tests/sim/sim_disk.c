@@ -276,7 +276,7 @@ static int disk_history_add(void *ctx, const struct history_row *row)
 {
     if (daemon_effect(ctx) && row->index > sim.newest_index && !((struct host *)ctx)->old_line) {
         cover_row(row);
-        if (strcmp(row->kind, event_key(EV_NODE_DOWN)) == 0) {
+        if (strcmp(row->kind, event_key(EV_NODE_DOWN)) == 0 && strstr(row->text, "rejected") == NULL) {
             world_confirmed(ctx, row->node);
         }
     }

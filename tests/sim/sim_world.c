@@ -346,7 +346,12 @@ void world_confirmed(const struct host *by, const char *node)
     for (int i = 0; i < sim.n; i++) {
         struct host *t = &sim.hosts[i];
 
-        if (strcmp(t->name, node) == 0 && t->on && (by->net.members & NODE_BIT(i + 1)) == 0) {
+        if (strcmp(t->name, node) != 0) {
+            continue;
+        }
+        if (!t->on) {
+            world_returned(t);
+        } else if ((by->net.members & NODE_BIT(i + 1)) == 0) {
             world_lied(t);
         }
     }
@@ -357,6 +362,9 @@ static void fence_status(struct agent *a)
     struct host *t = &sim.hosts[a->target];
 
     a->code = !bmc_answers(a) ? 1 : t->power && !t->spared ? 0 : 2;
+    if (a->code == 2 && t->on) {
+        world_lied(t); /* still: of what it runs by now, too */
+    }
     if (a->code == 2) {
         t->off_at = sim.now;
         world_returned(t);
@@ -431,6 +439,7 @@ void world_start_by_hand(int vm, int host)
     if (h->on && !h->paused && h->libvirt && h->mounted[w->volume] && !w->known) {
         sim.stats.started_by_hand++;
         w->by_hand |= NODE_BIT(host + 1);
+        w->lost = 0; /* he knows what he does */
         world_set(vm, host, Q_RUNNING);
     }
 }
