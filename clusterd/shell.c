@@ -105,8 +105,7 @@ static bool may_say_so(const struct shell *sh)
 static void leave_consider(struct shell *sh)
 {
     struct journal_event resign = {.type = JOURNAL_EV_RESIGN};
-    bool left =
-        sh->left_proposed && shell_self(sh) == NULL; /* it is committed: nothing of us counts any more */
+    bool left = sh->left_ms != 0 && shell_self(sh) == NULL; /* committed: nothing of us counts any more */
     struct event e;
 
     if (!sh->leaving || sh->may_exit) {
@@ -120,7 +119,6 @@ static void leave_consider(struct shell *sh)
             if (sh->now < sh->left_ms) {
                 return;
             }
-            sh->left_proposed = true;
             sh->left_ms = sh->now + LEFT_AGAIN_MS; /* it is rejected while a job for this node is in flight */
             event_init(&e, EV_NODE_LEFT);
             e.node = sh->cfg.self;

@@ -221,8 +221,8 @@ struct shell {
     struct hash members_told;     /* of the list that the port was told last, … */
     uint64_t members_seen;        /* … which is as that entry left it; 0: look */
 
-    bool leaving, may_exit, left_proposed;
-    uint64_t leave_ms, left_ms, trim_ms; /* left_ms: "leaving" is not said again before */
+    bool leaving, may_exit;
+    uint64_t leave_ms, left_ms, trim_ms; /* left_ms: "leaving" is not said again before; 0: not said */
 };
 
 /* shell.c */

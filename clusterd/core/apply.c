@@ -222,79 +222,35 @@ static void touch_subjects(struct apply *a)
 
 static int dispatch(struct apply *a)
 {
-    switch (a->e->kind) {
-    case EV_OPEN:
-        return apply_open(a);
-    case EV_LEVEL:
-        return apply_level(a);
-    case EV_NODE_UP:
-        return apply_node_up(a);
-    case EV_NODE_LOST:
-        return apply_node_lost(a);
-    case EV_NODE_LEFT:
-        return apply_node_left(a);
-    case EV_INVENTORY:
-        return apply_inventory(a);
-    case EV_JOB:
-        return apply_job(a);
-    case EV_JOB_RESULT:
-        return apply_job_result(a);
-    case EV_DEADLINE:
-        return apply_deadline(a);
-    case EV_OP_BEGIN:
-        return apply_op_begin(a);
-    case EV_OP_END:
-        return apply_op_end(a);
-    case EV_CONSUME:
-        return apply_consume(a);
-    case EV_VOID:
-        return apply_void(a);
-    case EV_ASSIGN:
-        return apply_assign(a);
-    case EV_NODE_DRAINED:
-        return apply_node_drained(a);
-    case EV_NODE_DOWN:
-        return apply_node_confirmed(a);
-    case EV_CMD_OPTION_SET:
-    case EV_CMD_NODE_DRAIN:
-    case EV_CMD_NODE_RESUME:
-    case EV_CMD_NODE_FENCE:
-    case EV_CMD_NODE_CONFIRM_DOWN:
-    case EV_CMD_VM_ADD:
-    case EV_CMD_VM_REMOVE:
-    case EV_CMD_VM_SET:
-    case EV_CMD_VM_START:
-    case EV_CMD_VM_STOP:
-    case EV_CMD_VM_RESET:
-    case EV_CMD_VM_MIGRATE:
-    case EV_CMD_VOLUME_ADD:
-    case EV_CMD_VOLUME_REMOVE:
-    case EV_CMD_FENCE_ADD:
-    case EV_CMD_FENCE_REMOVE:
-    case EV_CMD_FENCE_TEST:
-    case EV_CMD_OP_CANCEL:
-    case EV_CMD_DISARM:
-    case EV_CMD_ARM:
-    case EV_CMD_RULE_ADD:
-    case EV_CMD_RULE_REMOVE:
-    case EV_CMD_NODE_ADD:
-    case EV_CMD_NODE_REMOVE:
-        return apply_command(a);
-    case EV_NODE_ADDED:
-        return apply_node_added(a);
-    case EV_NODE_REMOVED:
-        return apply_node_removed(a);
-    case EV_QUORUM_FORCED:
-        return apply_quorum_forced(a);
-    case EV_NODE_GIVEN_UP:
-        return apply_node_given_up(a);
-    case EV_NODE_ADDRESS:
-        return apply_node_address(a);
-    case EV_NONE:
-    case EV_COUNT:
-        break;
+    static int (*const kinds[EV_COUNT])(struct apply *) = {
+        [EV_OPEN] = apply_open,
+        [EV_LEVEL] = apply_level,
+        [EV_NODE_UP] = apply_node_up,
+        [EV_NODE_LOST] = apply_node_lost,
+        [EV_NODE_LEFT] = apply_node_left,
+        [EV_INVENTORY] = apply_inventory,
+        [EV_JOB] = apply_job,
+        [EV_JOB_RESULT] = apply_job_result,
+        [EV_DEADLINE] = apply_deadline,
+        [EV_OP_BEGIN] = apply_op_begin,
+        [EV_OP_END] = apply_op_end,
+        [EV_CONSUME] = apply_consume,
+        [EV_VOID] = apply_void,
+        [EV_ASSIGN] = apply_assign,
+        [EV_NODE_DRAINED] = apply_node_drained,
+        [EV_NODE_DOWN] = apply_node_confirmed,
+        [EV_NODE_ADDED] = apply_node_added,
+        [EV_NODE_REMOVED] = apply_node_removed,
+        [EV_QUORUM_FORCED] = apply_quorum_forced,
+        [EV_NODE_GIVEN_UP] = apply_node_given_up,
+        [EV_NODE_ADDRESS] = apply_node_address,
+    };
+    enum event_kind kind = a->e->kind;
+
+    if (kind <= EV_NONE || kind >= EV_COUNT) {
+        return reject(a, RC_BAD_INPUT, "an event of unknown kind %d", (int)kind);
     }
-    return reject(a, RC_BAD_INPUT, "an event of unknown kind %d", (int)a->e->kind);
+    return kinds[kind] != NULL ? kinds[kind](a) : apply_command(a);
 }
 
 void core_apply(struct state *s, const struct event *e, uint64_t term, uint64_t index, struct applied *out)

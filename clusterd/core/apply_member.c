@@ -122,11 +122,8 @@ static int check_empty(struct apply *a, const struct node *n)
 /* No possible owner left would mean any (RULE_OWNERS). Others that are being removed are none any more. */
 static int check_rules(struct apply *a, const struct node *n)
 {
-    node_set leaving = NODE_BIT(n->id);
+    node_set leaving = NODE_BIT(n->id) | state_leaving(a->s);
 
-    for (uint32_t id = 1; id <= NODES_MAX; id++) {
-        leaving |= state_node(a->s, id) != NULL && node_is_leaving(a->s, &a->s->node[id]) ? NODE_BIT(id) : 0;
-    }
     for (unsigned i = 0; i < a->s->rules; i++) {
         const struct rule *r = a->s->rule[i];
 

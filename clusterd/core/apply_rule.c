@@ -216,6 +216,7 @@ static int rule_vms(struct apply *a, struct rule *r)
 static int rule_nodes(struct apply *a, const char *key, node_set *set)
 {
     const char *text = event_get(a->e, key);
+    node_set leaving;
 
     *set = nodes_parse(text);
     if (text != NULL && *set == 0) {
@@ -225,11 +226,11 @@ static int rule_nodes(struct apply *a, const char *key, node_set *set)
         if ((*set & NODE_BIT(id)) != 0 && state_node(a->s, id) == NULL) {
             return reject(a, RC_NOT_FOUND, "there is no node %u", id);
         }
-        if ((*set & NODE_BIT(id)) != 0 && node_is_leaving(a->s, &a->s->node[id])) {
-            return reject(a, RC_REFUSED, "node '%s' is being removed", a->s->node[id].name);
-        }
     }
-    return 0;
+    leaving = *set & state_leaving(a->s);
+    return leaving == 0 ? 0
+                        : reject(a, RC_REFUSED, "node '%s' is being removed",
+                                 a->s->node[__builtin_ctzll(leaving) + 1].name);
 }
 
 static int rule_fill(struct apply *a, struct rule *r)

@@ -201,11 +201,10 @@ int cmd_vm_add(struct apply *a)
         advise(a, "remove the <uuid> element to get a new one");
         return RC_REFUSED;
     }
-    for (uint32_t id = 1; id <= NODES_MAX;
-         id++) { /* C1: it could not be asked any more whether it runs there */
-        const struct node *n = state_node(a->s, id);
+    for (node_set left = state_leaving(a->s); left != 0; left &= left - 1) {
+        const struct node *n = state_node(a->s, (uint32_t)__builtin_ctzll(left) + 1);
 
-        if (n != NULL && n->state != NODE_OFFLINE && node_is_leaving(a->s, n)) {
+        if (n->state != NODE_OFFLINE) { /* C1: it could not be asked any more whether it runs there */
             (void)reject(a, RC_REFUSED, "node '%s' is being removed", n->name);
             advise(a, "try again when that is done");
             return RC_REFUSED;

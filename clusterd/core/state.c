@@ -173,6 +173,16 @@ bool node_is_leaving(const struct state *s, const struct node *n)
     return o != NULL && o->kind == OP_NODE_REMOVE && o->state < OPS_DONE;
 }
 
+node_set state_leaving(const struct state *s)
+{
+    node_set leaving = 0;
+
+    for (uint32_t id = 1; id <= NODES_MAX && s->node_ops > 0; id++) {
+        leaving |= s->node[id].id != 0 && node_is_leaving(s, &s->node[id]) ? NODE_BIT(id) : 0;
+    }
+    return leaving;
+}
+
 struct vm *state_vm(const struct state *s, const char *name)
 {
     return find((void *const *)s->vm, s->vms, offsetof(struct vm, name), name);

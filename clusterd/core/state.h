@@ -309,6 +309,7 @@ struct node *state_node(const struct state *s, uint32_t id); /* NULL when the sl
 struct node *state_node_by_name(const struct state *s, const char *name);
 /* It is being removed: it gets nothing to do any more. */
 bool node_is_leaving(const struct state *s, const struct node *n);
+node_set state_leaving(const struct state *s); /* the nodes that are being removed */
 struct vm *state_vm(const struct state *s, const char *name);
 struct vm *state_vm_by_uuid(const struct state *s, const char *uuid);
 struct volume *state_volume(const struct state *s, const char *name);

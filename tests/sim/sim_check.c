@@ -394,7 +394,7 @@ void check_leaves(const struct host *h)
 {
     const struct shell *sh = h->sh;
     const struct node *n = shell_self(sh);
-    bool empty = !sh->left_proposed; /* it may have been refused */
+    bool empty = sh->left_ms == 0; /* it may have been refused */
 
     if (!sh->leaving || !journal_is_open(sh->j) || sh->now >= sh->leave_ms || n == NULL ||
         (n->state != NODE_ONLINE && n->state != NODE_JOINING)) { /* nobody counts on it any more */
