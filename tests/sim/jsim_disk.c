@@ -1,4 +1,4 @@
-/* jsim_disk.c - a disk: what a transaction has put there stays, what is under way may be lost by a crash. */
+/* A disk: what a transaction has put there stays, what is under way may be lost by a crash. */
 #include "tests/sim/jsim.h"
 
 #include <stdlib.h>
