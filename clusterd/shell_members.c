@@ -251,6 +251,23 @@ static void members_wait(struct shell *sh)
 
 /* ---- forced quorum (A16) ---- */
 
+/* A13: what is said of a forced quorum can be read by those who go on. */
+static int force_level(const struct shell *sh, uint32_t id, struct err *err)
+{
+    unsigned needed = event_level(EV_QUORUM_FORCED);
+    const struct node *n = state_node(sh->st, id);
+    unsigned known = id == sh->cfg.self ? sh->cfg.feature_level : n != NULL ? n->feature_level : needed;
+    char name[NAME_SIZE];
+
+    if (known >= needed) {
+        return 0;
+    }
+    (void)err_set(err, RC_REFUSED, "%s knows feature level %u, and a forced quorum needs %u (A13)",
+                  name_of(sh, id, name), known, needed);
+    err_hint(err, "install a newer version there, or switch it off and give it up, too");
+    return RC_REFUSED;
+}
+
 /* The voters that are not here; why it cannot be, in err. */
 static int force_check(const struct shell *sh, const struct journal_status *s, node_set down, node_set *given,
                        struct err *err)
@@ -294,6 +311,8 @@ static int force_check(const struct shell *sh, const struct journal_status *s, n
         } else if (p->ahead) {
             (void)err_set(err, RC_REFUSED, "%s has a newer journal than this node", name_of(sh, id, name));
             err_hint(err, "run it there");
+            return RC_REFUSED;
+        } else if (force_level(sh, id, err) != 0) {
             return RC_REFUSED;
         }
     }

@@ -77,11 +77,6 @@ static int apply_open(struct apply *a)
 }
 
 /*
- * A13: raised only, and never beyond what this build knows: its digest would be another one. What the new
- * level adds begins at its defaults on every node alike: one that was given the state as a snapshot of the
- * old level has nothing else (S5).
- */
-/*
  * C5, S6: which paused memory may be older than its disks was not written down below level 2. Whatever is not
  * known to run, and was not restored from a saved state, may be such.
  */
@@ -96,22 +91,16 @@ static void level_halves(struct state *s)
     }
 }
 
-static int apply_level(struct apply *a)
+/*
+ * A13: raised only, and never beyond what this build knows: its digest would be another one. What the new
+ * level adds begins at its defaults on every node alike: one that was given the state as a snapshot of the
+ * old level has nothing else (S5).
+ */
+int level_raise(struct apply *a, unsigned level)
 {
     struct buf b = BUF_INIT;
     struct state *as_written, old;
 
-    if (a->e->num <= a->s->level || a->e->num > FEATURE_LEVEL) {
-        return reject(a, RC_REFUSED, "the feature level is %u, and this clusterd knows %u", a->s->level,
-                      FEATURE_LEVEL);
-    }
-    for (uint32_t id = 1; id <= NODES_MAX && !MUTANT(level_of_the_newest); id++) {
-        const struct node *n = state_node(a->s, id);
-
-        if (n != NULL && n->feature_level < a->e->num) { /* it went back since this was decided */
-            return reject(a, RC_REFUSED, "node '%s' knows feature level %u (A13)", n->name, n->feature_level);
-        }
-    }
     state_encode(a->s, &b);
     as_written = b.failed ? NULL : state_decode(b.data, b.len, NULL);
     buf_fini(&b);
@@ -125,8 +114,24 @@ static int apply_level(struct apply *a)
     if (a->s->level < 2 && !MUTANT(half_before_the_level)) {
         level_halves(a->s);
     }
-    a->s->level = (unsigned)a->e->num;
+    a->s->level = level;
     return 0;
+}
+
+static int apply_level(struct apply *a)
+{
+    if (a->e->num <= a->s->level || a->e->num > FEATURE_LEVEL) {
+        return reject(a, RC_REFUSED, "the feature level is %u, and this clusterd knows %u", a->s->level,
+                      FEATURE_LEVEL);
+    }
+    for (uint32_t id = 1; id <= NODES_MAX && !MUTANT(level_of_the_newest); id++) {
+        const struct node *n = state_node(a->s, id);
+
+        if (n != NULL && n->feature_level < a->e->num) { /* it went back since this was decided */
+            return reject(a, RC_REFUSED, "node '%s' knows feature level %u (A13)", n->name, n->feature_level);
+        }
+    }
+    return level_raise(a, (unsigned)a->e->num);
 }
 
 /*
@@ -266,7 +271,7 @@ void core_apply(struct state *s, const struct event *e, uint64_t term, uint64_t 
         (void)reject(&a, RC_BAD_INPUT, "an event names a node beyond %d", NODES_MAX);
     } else if (!admit(&a)) {
         return;
-    } else if (event_level(e->kind) > s->level && e->kind != EV_LEVEL) {
+    } else if (event_level(e->kind) > s->level && e->kind != EV_LEVEL && e->kind != EV_QUORUM_FORCED) {
         out->rc = refuse_level(&out->err, event_key(e->kind), event_level(e->kind), s->level);
     } else {
         touch_subjects(&a);

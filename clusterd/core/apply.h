@@ -21,6 +21,10 @@ int reject(struct apply *a, int rc, const char *fmt, ...) __attribute__((format(
 void advise(struct apply *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void alarm_raise(struct apply *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* apply.c */
+/* The state is of that level from here on (A13). */
+int level_raise(struct apply *a, unsigned level);
+
 /* apply_node.c */
 int apply_node_up(struct apply *a);
 int apply_node_lost(struct apply *a);

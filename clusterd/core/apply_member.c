@@ -248,8 +248,14 @@ int apply_node_removed(struct apply *a)
  */
 int apply_quorum_forced(struct apply *a)
 {
+    unsigned level = event_level(EV_QUORUM_FORCED);
     node_set may_have = 0;
 
+    /* It cannot be refused: the journal goes on already. All that are left know this level (shell_force()).
+     */
+    if (a->s->level < level && level_raise(a, level) != 0) {
+        return a->out->rc;
+    }
     for (uint32_t id = 1; id <= NODES_MAX; id++) {
         struct node *n = &a->s->node[id];
 

@@ -329,8 +329,9 @@ struct vm_world {
     unsigned volume;
     enum q q[HOSTS_MAX];
     uint64_t life[HOSTS_MAX]; /* number of the QEMU process */
-    uint64_t came[HOSTS_MAX]; /* when another host, or an agent whose daemon had ended, brought it; 0: neither */
-    uint64_t resumed_by;      /* the job whose agent resumes it at this moment; 0: none */
+    uint64_t
+        came[HOSTS_MAX]; /* when another host, or an agent whose daemon had ended, brought it; 0: neither */
+    uint64_t resumed_by; /* the job whose agent resumes it at this moment; 0: none */
     uint64_t restored[HOSTS_MAX],
         restored_gen[HOSTS_MAX];    /* paused with this saved state's memory; tag 0: not */
     uint64_t memory_gen[HOSTS_MAX]; /* paused: disk_gen when its memory last ran */
@@ -646,6 +647,7 @@ uint64_t check_term(uint64_t index);                            /* of the commit
 bool check_committed(uint64_t index, const struct hash *chain); /* this very entry was */
 /* A16: what was committed behind this entry is lost; the newest state of those who are left. */
 void check_cut(uint64_t index, const struct state *newest);
+void check_heard(struct host *h);        /* within a call, too */
 void check_daemon(struct host *h);       /* after each call into its shell */
 void check_leaves(const struct host *h); /* its daemon ends in order */
 void check_excuse(struct host *h); /* S2's measuring starts again: what happened is beyond a daemon's power */

@@ -359,10 +359,21 @@ static void check_disputed(struct host *h)
     h->decided = h->sh->decided;
 }
 
-void check_daemon(struct host *h)
+/* S2: it is in an open term. Not now, but when a majority was heard: a coordinator may not know yet that it
+ * has lost it. */
+void check_heard(struct host *h)
 {
     uint64_t heard;
 
+    if (h->sh != NULL && journal_is_open(h->sh->j)) {
+        heard = (journal_heard_ms(h->sh->j) - h->clock_base) * MS;
+        h->open_at = heard > h->open_at ? heard : h->open_at;
+        h->excused = false;
+    }
+}
+
+void check_daemon(struct host *h)
+{
     check_disputed(h);
     check_core(h);
     if (h->old_line && !member_joined_anew(h)) {
@@ -381,12 +392,7 @@ void check_daemon(struct host *h)
         check_claims(h);
     }
     effect_step(h);
-    if (journal_is_open(h->sh->j)) {
-        /* Not now, but when a majority was heard: a coordinator may not know yet that it has lost it. */
-        heard = (journal_heard_ms(h->sh->j) - h->clock_base) * MS;
-        h->open_at = heard > h->open_at ? heard : h->open_at;
-        h->excused = false;
-    }
+    check_heard(h);
 }
 
 /* N2: where it could say "empty, leaving" it has; what it began it has ended. */
@@ -433,6 +439,9 @@ static void check_ended(struct host *h)
         return;
     }
     for (int vm = 0; vm < sim.vms; vm++) {
+        if (h->disk.lost && state_vm(quorum_state(h->sh), sim.vm[vm].name) == NULL) {
+            continue; /* with its journal it has lost what it knew of this VM; that takes a watchdog (W) */
+        }
         /* What another node's migration or an earlier daemon's agent brings meanwhile has its own time. */
         if (sim.vm[vm].q[h->id] != Q_NONE && (sim.vm[vm].by_hand & NODE_BIT(h->id + 1)) == 0 &&
             sim.now - sim.vm[vm].came[h->id] > bound) {

@@ -20,6 +20,7 @@ bool daemon_effect(struct host *h)
     if (h->dying) {
         return false;
     }
+    check_heard(h);
     if (h->countdown > 0 && --h->countdown == 0) {
         h->dying = true;
         sim.stats.crashes_in_step++;
