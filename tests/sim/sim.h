@@ -76,6 +76,7 @@
     X(marks_lost)                                                                                            \
     X(daemon_kills)                                                                                          \
     X(blackouts)                                                                                             \
+    X(aimed)                                                                                                 \
     X(host_pauses)                                                                                           \
     X(daemon_pauses)                                                                                         \
     X(partitions)                                                                                            \

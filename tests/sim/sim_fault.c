@@ -270,6 +270,36 @@ static void store_torn(struct host *h)
     chance(500) ? host_crash(h) : daemon_kill(h);
 }
 
+/* At one of the two ends of what an agent is about: where it hurts most. */
+static void aimed(struct host *h)
+{
+    const struct agent *hit = NULL;
+    unsigned n = 0;
+
+    for (const struct agent *a = sim.agents; a != NULL; a = a->next) {
+        if (acts[a->act].changes && !a->killed && a->phase != AP_QUEUED && draw(++n) == 0) {
+            hit = a;
+        }
+    }
+    if (hit == NULL) {
+        return;
+    }
+    sim.stats.aimed++;
+    h = &sim.hosts[hit->target >= 0 && chance(600) ? hit->target : hit->host];
+    switch (draw(4)) {
+    case 0:
+    case 1:
+        host_crash(h);
+        break;
+    case 2:
+        daemon_dies(h);
+        break;
+    default:
+        host_freezes(h);
+        break;
+    }
+}
+
 static const struct {
     unsigned weight;
     void (*happens)(struct host *h);
@@ -279,7 +309,8 @@ static const struct {
               {4, disk_full},       {5, disk_slow},       {1, fsync_fails},
               {8, libvirt_restart}, {9, guest_end},       {2, clock_jumps},
               {3, corosync_dies},   {4, leave},           {3, state_flips},
-              {2, store_torn},      {3, crash_loop},      {8, member_majority_gone}};
+              {2, store_torn},      {3, crash_loop},      {8, member_majority_gone},
+              {12, aimed}};
 #define KINDS (sizeof faults / sizeof faults[0])
 
 static void fault(void)
