@@ -170,8 +170,8 @@ static bool node_drop_claims(struct apply *a, uint32_t node, uint64_t since)
         brought = c->brought > since && !MUTANT(brought_claim_dropped);
         doubt = doubt || brought;
         vm->changed = a->index;
-        claim_seen(a, vm, c,
-                   (c->from != 0 || brought) && !MUTANT(fenced_target_freed) ? OBS_UNKNOWN : OBS_ABSENT);
+        c->from = MUTANT(fenced_target_freed) ? 0 : c->from;
+        claim_seen(a, vm, c, c->from != 0 || brought ? OBS_UNKNOWN : OBS_ABSENT);
     }
     return doubt;
 }

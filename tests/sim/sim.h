@@ -77,6 +77,7 @@
     X(daemon_kills)                                                                                          \
     X(blackouts)                                                                                             \
     X(aimed)                                                                                                 \
+    X(targets_died)                                                                                          \
     X(host_pauses)                                                                                           \
     X(daemon_pauses)                                                                                         \
     X(partitions)                                                                                            \
@@ -394,6 +395,7 @@ struct agent {
     int vm, target; /* -1: none */
     unsigned volume;
     bool force, arrives_paused, torn;
+    bool target_dies; /* its target loses its power as it begins */
     uint64_t tag, life;
     char serial[PATH_SIZE];
     uint64_t not_before; /* its daemon waits for the disk until then */

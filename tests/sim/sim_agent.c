@@ -179,6 +179,10 @@ static void begin(struct agent *a)
         }
     }
     a->phase = AP_BEGUN;
+    if (a->target_dies) {
+        sim.stats.targets_died++;
+        host_crash(&sim.hosts[a->target]);
+    }
     if (a->fault == AF_FAIL_BEFORE) {
         sim.stats.agents_failed_before++;
         agent_failed(a, "simulated failure");
@@ -202,7 +206,7 @@ static void effect(struct agent *a)
         return;
     }
     if (a->act == ACT_MIGRATE && !a->prepared && !sim.hosts[a->target].on && sim.now < a->timeout_at &&
-        chance(800)) {
+        chance(950)) {
         step(a, sim.now +
                     between(200 * MS, SECOND)); /* TCP tries again: whoever boots there meanwhile answers */
         return;
@@ -419,6 +423,7 @@ static void draw_fault(struct agent *a, uint64_t number)
         a->fault = AF_LIE;
         return;
     }
+    a->target_dies = a->act == ACT_MIGRATE && chaos() && chance(150) && kept(STREAM_AGENT, number);
     if (!chaos() || !chance(sim.agent_fault_permille) || !kept(STREAM_AGENT, number)) {
         return;
     }

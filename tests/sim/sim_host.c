@@ -410,7 +410,9 @@ void host_on(struct host *h)
     h->powers++;
     snprintf(h->boot, sizeof h->boot, "boot-%d-%llu", h->id + 1, (unsigned long long)h->powers);
     trace("%s: host boots", h->name);
-    at(sim.now + between(100 * MS, 1500 * MS), ITEM_DAEMON, h->id, h->powers, 0);
+    /* libvirtd is there first, sometimes by far */
+    at(sim.now + between(100 * MS, chaos() && chance(150) ? 15 * SECOND : 1500 * MS), ITEM_DAEMON, h->id,
+       h->powers, 0);
     net_changed();
 }
 

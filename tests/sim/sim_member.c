@@ -119,8 +119,9 @@ void member_list(struct host *h)
         changed = changed || listed != sim.hosts[i].linked;
         sim.hosts[i].linked = listed;
     }
-    for (int i = 0; i < sim.n && changed; i++) {
+    for (int i = 0; i < sim.n && changed; i++) { /* votequorum counts anew, whether the ring changes or not */
         sim.hosts[i].expected = 0;
+        at(sim.now + between(MS, 50 * MS), ITEM_QUORUM, i, 0, 0);
     }
     if (changed) {
         trace("%s: corosync's list of nodes is %llx", h->name, (unsigned long long)h->list);
