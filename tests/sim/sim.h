@@ -396,6 +396,7 @@ struct agent {
     unsigned volume;
     bool force, arrives_paused, torn;
     bool target_dies; /* its target loses its power as it begins */
+    bool asked;       /* an operator asks for something in the moment in which it ends */
     uint64_t tag, life;
     char serial[PATH_SIZE];
     uint64_t not_before; /* its daemon waits for the disk until then */
@@ -641,6 +642,8 @@ bool member_settled(char *why, size_t size);
 
 /* sim_operator.c */
 void drive_operator(void);
+/* A command at h that meets the result of an agent that is about vm (-1: none) on its way to the journal. */
+void operator_together(struct host *h, int vm);
 void drive_answer(uint64_t request, int rc, const struct err *err, uint64_t op);
 
 /* sim_check.c */

@@ -104,7 +104,9 @@ static void report(struct agent *a, bool started, bool timed_out)
 {
     struct host *h = &sim.hosts[a->host];
     struct run_result res = {.started = started, .timed_out = timed_out, .code = a->code};
+    bool asked = a->asked;
     uint64_t id = a->id;
+    int vm = a->vm;
     char *output;
 
     a->killed = true;
@@ -122,6 +124,9 @@ static void report(struct agent *a, bool started, bool timed_out)
         daemon_left(h);
     }
     free(output);
+    if (asked) {
+        operator_together(h, vm);
+    }
 }
 
 /* ----------------------------------------------------------------------------------------- an agent's steps
@@ -423,6 +428,7 @@ static void draw_fault(struct agent *a, uint64_t number)
         a->fault = AF_LIE;
         return;
     }
+    a->asked = chaos() && chance(20) && kept(STREAM_AGENT, number);
     a->target_dies = a->act == ACT_MIGRATE && chaos() && chance(150) && kept(STREAM_AGENT, number);
     if (!chaos() || !chance(sim.agent_fault_permille) || !kept(STREAM_AGENT, number)) {
         return;

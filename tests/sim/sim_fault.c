@@ -286,13 +286,16 @@ static void aimed(struct host *h)
     }
     sim.stats.aimed++;
     h = &sim.hosts[hit->target >= 0 && chance(600) ? hit->target : hit->host];
-    switch (draw(4)) {
+    switch (draw(5)) {
     case 0:
     case 1:
         host_crash(h);
         break;
     case 2:
         daemon_dies(h);
+        break;
+    case 3:
+        daemon_pause(h, between(8 * SECOND, 40 * SECOND)); /* longer than the agent may take */
         break;
     default:
         host_freezes(h);

@@ -367,6 +367,27 @@ static void wish(struct host *h)
     }
 }
 
+void operator_together(struct host *h, int vm)
+{
+    struct event e;
+
+    if (h->sh == NULL || h->inside || sim.phase != PHASE_CHAOS) {
+        return;
+    }
+    if (chance(600)) {
+        one_wish(h);
+        return;
+    }
+    event_init(&e, EV_CMD_DISARM);
+    if (vm >= 0 && chance(500)) {
+        e.kind = chance(500) ? EV_CMD_VM_STOP : EV_CMD_VM_REMOVE;
+        snprintf(e.subject, sizeof e.subject, "%s", sim.vm[vm].name);
+    } else {
+        event_putf(&e, "for_ms", "%u", (unsigned)between(100, 5000));
+    }
+    ask(h, ++sim.request, &e);
+}
+
 /* A14: without a majority an operator has to find out who is wrong. */
 static void end_dispute(void)
 {
