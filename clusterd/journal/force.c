@@ -82,6 +82,9 @@ bool jforce_hear(struct journal *j, const struct jmsg *m)
         } else if (jforce_superseded(j) && (j->role == JOURNAL_CANDIDATE || j->role == JOURNAL_FOLLOWER)) {
             jelect_search(j, "the quorum was forced elsewhere");
         }
+        if (j->above > j->promise.term) {
+            jelect_adopt(j, j->above); /* as all who claim it: ours is in each message, too */
+        }
         if (!believed) {
             jrepl_mark(j, m); /* C2: rather one that is not there than one that is forgotten */
             return false;
