@@ -260,7 +260,7 @@ void daemon_left(struct host *h)
     if (sim.failed) {
         return;
     }
-    if (shell_outdated(h->sh) && h->level < FEATURE_LEVEL) {
+    if (shell_outdated(h->sh) && h->sh->cfg.feature_level < FEATURE_LEVEL) {
         sim.stats.outdated++; /* A13: it met what needs a newer build */
         daemon_kill(h);
     } else if (h->sh->failed) {
