@@ -83,7 +83,18 @@ static node_set occupied(const struct vm *vm)
     return (vm->unit != 0 ? vm_claim_set(vm) : vm->spoken) | (vm->plan != 0 ? NODE_BIT(vm->plan) : 0);
 }
 
-/* Where it will be when what is under way has ended. */
+/* A move that has not begun, and may go elsewhere than where its place is: nobody said where to. */
+static bool may_be_placed_anew(const struct state *s, const struct op *o)
+{
+    const struct op *parent = state_op(s, o->parent);
+    bool home = parent != NULL && parent->kind == OP_RESUME;
+
+    return (o->kind == OP_LIVE || o->kind == OP_QUICK) && o->state == OPS_QUEUED &&
+           (o->to == 0 || (o->by[0] == '\0' && !home && !MUTANT(place_is_kept)));
+}
+
+/* Where it will be when what is under way has ended; 0: that is open. Two that are placed anew together begin
+ * one after the other: the place that the second has had until then must not bar the first. */
 static node_set bound_for(const struct state *s, const struct vm *vm)
 {
     const struct op *o = vm->op ? state_op(s, vm->op) : NULL;
@@ -91,11 +102,11 @@ static node_set bound_for(const struct state *s, const struct vm *vm)
     if (vm->plan != 0) {
         return NODE_BIT(vm->plan);
     }
+    if (o != NULL && may_be_placed_anew(s, o)) {
+        return 0;
+    }
     if (vm->claims > 0 && o != NULL && o->to != 0 && (vm->spoken & NODE_BIT(o->to)) != 0) {
         return NODE_BIT(o->to);
-    }
-    if (o != NULL && (o->kind == OP_LIVE || o->kind == OP_QUICK) && o->state == OPS_QUEUED && o->to == 0) {
-        return 0; /* it is to move as well, and where to is still open */
     }
     return vm_claim_set(vm); /* one that only has its place may still get another */
 }

@@ -80,8 +80,9 @@ static bool rule_holds(const struct state *st, const struct rule *r, const struc
         }
         if (r->kind == RULE_TOGETHER && there == NULL && other->claims == 1 &&
             other->claim[0].index < c->index && other->changed < c->index &&
-            (o == NULL || (o->to != c->node && (o->to != 0 || o->state != OPS_QUEUED)))) {
-            return false; /* and it is not about to move as well */
+            (o == NULL ||
+             (o->to != c->node && ((o->to != 0 && o->by[0] != '\0') || o->state != OPS_QUEUED)))) {
+            return false; /* and it is not about to move as well, to where nobody has said */
         }
     }
     return true;
