@@ -285,13 +285,12 @@ static void outcast_is_back(struct apply *a, struct node *n)
     }
 }
 
-int apply_node_up(struct apply *a)
+/* What a node says of itself is whole, its own, follows its last word, and is of a build that can take part.
+ */
+static int check_announcement(struct apply *a, const char *name, const char *boot, uint32_t level)
 {
     const struct event *e = a->e;
-    const char *name = event_get(e, "name"), *boot = event_get(e, "boot");
-    struct node *n, *same;
-    uint32_t level;
-    bool new_boot;
+    const struct node *n, *same;
 
     if (e->node != e->origin || e->node == 0 || e->node > NODES_MAX || name == NULL || *name == '\0' ||
         strlen(name) >= NAME_SIZE || boot == NULL || *boot == '\0' || strlen(boot) >= sizeof n->boot) {
@@ -303,25 +302,38 @@ int apply_node_up(struct apply *a)
                       same->id);
     }
     n = &a->s->node[e->node];
-    new_boot = strcmp(n->boot, boot) != 0;
     /* N1, A1: no order of delivery is relied upon: an earlier boot's word that comes late proves nothing. */
     if (a->s->level >= 2 && event_get_u64(e, "after", n->session) != n->session) {
         return reject(a, RC_REFUSED, "node '%s' announces itself after another session than its last", name);
     }
-    level = (uint32_t)event_get_u64(e, "feature_level", 1);
     if (level < a->s->level && !MUTANT(older_node_joins)) {
         (void)reject(a, RC_REFUSED, "node '%s' knows feature level %u, and the cluster has %u (A13)", name,
                      level, a->s->level);
         advise(a, "install the version there that the other nodes have");
         return RC_REFUSED;
     }
+    return 0;
+}
+
+int apply_node_up(struct apply *a)
+{
+    const struct event *e = a->e;
+    const char *name = event_get(e, "name"), *boot = event_get(e, "boot");
+    uint32_t level = (uint32_t)event_get_u64(e, "feature_level", 1);
+    struct node *n;
+    bool new_boot;
+
+    if (check_announcement(a, name, boot, level) != 0) {
+        return a->out->rc;
+    }
+    n = &a->s->node[e->node];
+    new_boot = strcmp(n->boot, boot) != 0;
     if (n->id != 0 && n->fence_wanted && !new_boot) {
         if (node_has_others(a->s, n->id)) {
             return reject(a, RC_REFUSED, "node '%s' is to be fenced by an operator's order", n->name);
         }
-        op_end_of_node(
-            a, n->id, OP_FENCE, OPS_FAILED,
-            "no other node is there that could carry it out"); /* L2: else it would wait for ever */
+        /* L2: else it would wait for ever. */
+        op_end_of_node(a, n->id, OP_FENCE, OPS_FAILED, "no other node is there that could carry it out");
     }
     if (n->id != 0 && n->fenced && !new_boot) {
         alarm_raise(a,

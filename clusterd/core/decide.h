@@ -105,7 +105,7 @@ void decide_launch(struct decide *d, const struct vm *vm, uint32_t node, const c
 void decide_assign(struct decide *d, const struct vm *vm, const struct op *o, uint32_t avoid, uint32_t prefer,
                    uint64_t op);
 /* A move to there or not at all: an operator said where to, or it goes home. */
-bool op_to_there_only(const struct decide *d, const struct op *o);
+bool op_to_there_only(const struct state *s, const struct op *o);
 
 /* decide_drain.c: the drain or failback that a VM of this node is part of, or NULL. */
 const struct op *decide_node_op(const struct decide *d, uint32_t node, enum op_kind kind);

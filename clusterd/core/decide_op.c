@@ -134,9 +134,9 @@ static bool move_slot(struct decide *d, uint32_t from, uint32_t to)
 }
 
 /* A move to there or not at all: an operator said where to, or it goes home. */
-bool op_to_there_only(const struct decide *d, const struct op *o)
+bool op_to_there_only(const struct state *s, const struct op *o)
 {
-    const struct op *parent = state_op(d->s, o->parent);
+    const struct op *parent = state_op(s, o->parent);
 
     return o->to != 0 && (!own_choice(o) || (parent != NULL && parent->kind == OP_RESUME));
 }
@@ -150,7 +150,7 @@ static uint32_t move_target(struct decide *d, const struct vm *vm, const struct 
     bool soon = false;
     uint32_t to = 0;
 
-    if (!op_to_there_only(d, o)) {
+    if (!op_to_there_only(d->s, o)) {
         to = place_of(d, vm, &p, &soon, why);
     } else {
         to = place_fits(d, vm, o->to, &p, &soon, reason) ? o->to : 0;
@@ -164,7 +164,7 @@ static uint32_t move_target(struct decide *d, const struct vm *vm, const struct 
         to = 0;
     } else {
         place_take(d, vm, to);
-        if (to == o->to && own_choice(o) && !op_to_there_only(d, o)) {
+        if (to == o->to && own_choice(o) && !op_to_there_only(d->s, o)) {
             text_format(why, TEXT_SIZE, "%s", o->why);
         }
     }

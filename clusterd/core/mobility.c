@@ -272,7 +272,7 @@ static bool op_needs_place(const struct decide *d, const struct vm *vm, const st
     if (off && ((o->kind == OP_START && (usable || vm->saved.tag == 0)) || (o->kind == OP_QUICK && usable))) {
         p->tried = o->tried;
     } else if ((o->kind == OP_LIVE || o->kind == OP_QUICK) && o->tries == 0 && vm->saved.tag == 0 &&
-               settled_on(d, vm, o->from) && !op_to_there_only(d, o)) {
+               settled_on(d, vm, o->from) && !op_to_there_only(d->s, o)) {
         p->avoid = NODE_BIT(o->from);
     } else {
         return false;

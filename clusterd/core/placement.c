@@ -86,11 +86,8 @@ static node_set occupied(const struct vm *vm)
 /* A move that has not begun, and may go elsewhere than where its place is: nobody said where to. */
 static bool may_be_placed_anew(const struct state *s, const struct op *o)
 {
-    const struct op *parent = state_op(s, o->parent);
-    bool home = parent != NULL && parent->kind == OP_RESUME;
-
     return (o->kind == OP_LIVE || o->kind == OP_QUICK) && o->state == OPS_QUEUED &&
-           (o->to == 0 || (o->by[0] == '\0' && !home && !MUTANT(place_is_kept)));
+           (o->to == 0 || (!op_to_there_only(s, o) && !MUTANT(place_is_kept)));
 }
 
 /* Where it will be when what is under way has ended; 0: that is open. Two that are placed anew together begin
